@@ -1,0 +1,542 @@
+//! The one place where events become calls of user code.
+//!
+//! What is called is leased first, so that nothing is borrowed while it runs. Guards finish what an event owes even
+//! when a callback panics: a lease is restored, the read buffer comes back, a closed slot is freed.
+
+use super::face::{Pipe, SocketCallback, TimerFace, WriteCallback};
+use super::handler::Handler;
+use super::listeners::EventKind;
+use super::{LoopHandle, Socket, Timeout};
+use crate::arena::Key;
+use crate::conn::Notice;
+use crate::error::Error;
+use crate::reactor::{Deferred, Event};
+
+impl LoopHandle {
+    pub(super) fn dispatch(&self, event: Event) {
+        match event {
+            Event::Data { key, len } => self.dispatch_data(key, len),
+            Event::End(key) => self.dispatch_end(key),
+            Event::Connected(key) => {
+                self.emit(key, EventKind::Connect, |handler, socket| {
+                    handler.on_connect(socket)
+                });
+                // A `connect` listener may have destroyed it.
+                if self.is_open(key) {
+                    self.emit(key, EventKind::Ready, |handler, socket| {
+                        handler.on_ready(socket)
+                    });
+                }
+            }
+            Event::Timeout(key) => {
+                self.emit(key, EventKind::Timeout, |handler, socket| {
+                    handler.on_timeout(socket)
+                });
+            }
+            Event::Nothing => {}
+            Event::Timer(key) => self.dispatch_timer(key),
+            Event::Connection { server, socket } => self.dispatch_connection(server, socket),
+            Event::AcceptError { server, error } => self.dispatch_server_error(server, &error),
+        }
+    }
+
+    /// Delivers what had waited. True: there is more of it, at the head of the queue and in the same batch.
+    pub(super) fn dispatch_deferred(&self, item: Deferred) -> bool {
+        let inner = self.inner();
+        match item {
+            Deferred::Conn(key, notice) => {
+                inner.reactor.borrow_mut().notice_delivered(key);
+                return self.dispatch_notice(key, notice);
+            }
+            Deferred::Dial(key) => inner.reactor.borrow_mut().dial(key),
+            Deferred::EndDelivered(key) => inner.reactor.borrow_mut().end_delivered(key),
+            Deferred::Listening { server, listen } => self.dispatch_listening(server, listen),
+            Deferred::Call => {
+                let call = inner.face.borrow_mut().calls.pop_front();
+                if let Some(call) = call {
+                    call(self);
+                }
+            }
+        }
+        false
+    }
+
+    fn dispatch_notice(&self, key: Key, notice: Notice) -> bool {
+        match notice {
+            Notice::Drain => {
+                if self.inner().reactor.borrow_mut().take_drain(key) {
+                    self.wake_sources(key);
+                    self.emit(key, EventKind::Drain, |handler, socket| {
+                        handler.on_drain(socket)
+                    });
+                }
+            }
+            Notice::Wrote => {
+                let callback = self.take_callback(key, |pending| pending.writes.pop_front());
+                if let Some((callback, late)) = callback {
+                    callback(&self.socket_handle(key), late.map_or(Ok(()), Err));
+                }
+            }
+            Notice::Finish => self.dispatch_finish(key),
+            Notice::Error => self.dispatch_error(key),
+            Notice::Abort => return self.dispatch_abort(key),
+        }
+        false
+    }
+
+    fn dispatch_finish(&self, key: Key) {
+        if !self.is_open(key) {
+            return;
+        }
+        let _finished = Finished { handle: self, key };
+        while let Some((callback, _)) = self.take_callback(key, |pending| pending.ends.pop_front())
+        {
+            callback(&self.socket_handle(key), Ok(()));
+        }
+        self.emit(key, EventKind::Finish, |handler, socket| {
+            handler.on_finish(socket)
+        });
+    }
+
+    /// Fails the first callback that still waits.
+    fn dispatch_abort(&self, key: Key) -> bool {
+        let default = {
+            let reactor = self.inner().reactor.borrow();
+            let Some(socket) = reactor.socket(key) else {
+                return false;
+            };
+            socket.conn.abort_error()
+        };
+        let first = self.take_callback(key, |pending| {
+            pending
+                .writes
+                .pop_front()
+                .or_else(|| pending.ends.pop_front())
+        });
+        let Some((callback, late)) = first else {
+            return false;
+        };
+        // The next one comes before anything else, and also if this one panics.
+        self.inner().reactor.borrow_mut().abort_again(key);
+        callback(&self.socket_handle(key), Err(late.unwrap_or(default)));
+        true
+    }
+
+    fn take_callback(
+        &self,
+        key: Key,
+        take: impl FnOnce(&mut super::face::PendingCallbacks) -> Option<(WriteCallback, Option<Error>)>,
+    ) -> Option<(WriteCallback, Option<Error>)> {
+        let mut face = self.inner().face.borrow_mut();
+        let socket = face.socket(key)?;
+        let pending = socket.pending.as_mut()?;
+        let taken = take(pending);
+        if pending.writes.is_empty() && pending.ends.is_empty() {
+            socket.pending = None;
+        }
+        taken
+    }
+
+    fn dispatch_data(&self, key: Key, len: usize) {
+        let buffer = BufferLoan {
+            handle: self,
+            buffer: self.inner().reactor.borrow_mut().lend_buffer(),
+        };
+        let data = &buffer.buffer[..len];
+        let socket = self.socket_handle(key);
+        if let Some(mut handler) = self.lease_handler(key) {
+            handler.get().on_data(&socket, data);
+        }
+        let mut listeners = self.emission(key);
+        while let Some(mut lease) =
+            listeners.next(|kind, callback| kind == EventKind::Data || is_pipe(callback))
+        {
+            match lease.callback.take() {
+                Some(SocketCallback::Data(call)) => {
+                    let SocketCallback::Data(call) =
+                        lease.callback.insert(SocketCallback::Data(call))
+                    else {
+                        continue;
+                    };
+                    call(&socket, data);
+                }
+                Some(SocketCallback::DataOnce(call)) => call(&socket, data),
+                Some(SocketCallback::Pipe(pipe)) => {
+                    lease.callback = Some(SocketCallback::Pipe(pipe));
+                    let id = lease.id;
+                    drop(lease);
+                    self.pipe_data(key, id, pipe, data);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn dispatch_end(&self, key: Key) {
+        let _delivered = EndDelivered { handle: self, key };
+        let socket = self.socket_handle(key);
+        if let Some(mut handler) = self.lease_handler(key) {
+            handler.get().on_end(&socket);
+        }
+        let mut listeners = self.emission(key);
+        while let Some(mut lease) =
+            listeners.next(|kind, callback| kind == EventKind::End || is_pipe(callback))
+        {
+            match lease.callback.take() {
+                Some(SocketCallback::PlainOnce(call)) => call(&socket),
+                Some(SocketCallback::Pipe(pipe)) => {
+                    lease.callback = Some(SocketCallback::Pipe(pipe));
+                    drop(lease);
+                    self.pipe_end(pipe);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn dispatch_error(&self, key: Key) {
+        let (error, ours) = {
+            let reactor = self.inner().reactor.borrow();
+            let Some(socket) = reactor.socket(key) else {
+                return;
+            };
+            let Some(error) = socket.conn.failure() else {
+                return;
+            };
+            (error.clone(), socket.conn.failed_to_connect())
+        };
+        self.finish_pipes(key);
+        let socket = self.socket_handle(key);
+        let mut heard = false;
+        if let Some(mut handler) = self.lease_handler(key) {
+            heard = true;
+            handler.get().on_error(&socket, &error);
+        }
+        let mut listeners = self.emission(key);
+        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Error) {
+            if let Some(SocketCallback::Error(call)) = lease.callback.take() {
+                heard = true;
+                call(&socket, &error);
+            }
+        }
+        if !heard {
+            self.unhandled(&error, ours);
+        }
+    }
+
+    /// The last event of a socket. Afterwards its slot is free and its closures are gone.
+    pub(super) fn dispatch_close(&self, key: Key) {
+        let had_error = {
+            let mut reactor = self.inner().reactor.borrow_mut();
+            if reactor.has_notices(key) {
+                return reactor.postpone_close(key);
+            }
+            let Some(socket) = reactor.socket(key) else {
+                return;
+            };
+            socket.conn.failure().is_some()
+        };
+        let _closed = Closed { handle: self, key };
+        self.detach_pipes(key);
+        let socket = self.socket_handle(key);
+        if let Some(mut handler) = self.lease_handler(key) {
+            handler.get().on_close(&socket, had_error);
+        }
+        let mut listeners = self.emission(key);
+        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Close) {
+            if let Some(SocketCallback::Close(call)) = lease.callback.take() {
+                call(&socket, had_error);
+            }
+        }
+    }
+
+    /// An event that carries nothing.
+    fn emit(&self, key: Key, kind: EventKind, handle: impl FnOnce(&mut dyn Handler, &Socket)) {
+        let socket = self.socket_handle(key);
+        if let Some(mut handler) = self.lease_handler(key) {
+            handle(handler.get(), &socket);
+        }
+        let mut listeners = self.emission(key);
+        while let Some(mut lease) = listeners.next(|k, callback| k == kind && !is_pipe(callback)) {
+            match &mut lease.callback {
+                Some(SocketCallback::Plain(call)) => call(&socket),
+                Some(SocketCallback::PlainOnce(_)) => {
+                    if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
+                        call(&socket);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn dispatch_timer(&self, key: Key) {
+        let mut face = self.inner().face.borrow_mut();
+        match face.timer(key) {
+            Some(TimerFace::Once(call)) => {
+                let call = call.take();
+                let slot = face.free(key);
+                drop(face);
+                drop(slot);
+                if let Some(call) = call {
+                    call(self);
+                }
+            }
+            Some(TimerFace::Every(call)) => {
+                let lease = TimerLease {
+                    handle: self,
+                    key,
+                    call: call.take(),
+                };
+                drop(face);
+                lease.call();
+            }
+            None => {}
+        }
+    }
+
+    /// An error nobody listened to. `ours`: this program began the operation that failed.
+    pub(super) fn unhandled(&self, error: &Error, ours: bool) {
+        let hook = {
+            let face = &mut *self.inner().face.borrow_mut();
+            face.unhandled_count += 1;
+            if !face.has_unhandled_hook && ours {
+                face.first_error.get_or_insert_with(|| error.clone());
+            }
+            face.unhandled_hook.take()
+        };
+        if let Some(hook) = hook {
+            let mut lease = HookLease {
+                handle: self,
+                hook: Some(hook),
+            };
+            if let Some(hook) = &mut lease.hook {
+                hook(self, error);
+            }
+        }
+    }
+
+    fn is_open(&self, key: Key) -> bool {
+        self.inner()
+            .reactor
+            .borrow()
+            .socket(key)
+            .is_some_and(|socket| socket.conn.is_open())
+    }
+
+    fn socket_handle(&self, key: Key) -> Socket {
+        Socket::at(self.inner(), key)
+    }
+
+    fn lease_handler(&self, key: Key) -> Option<HandlerLease<'_>> {
+        let handler = self.inner().face.borrow_mut().socket(key)?.handler.take()?;
+        Some(HandlerLease {
+            handle: self,
+            key,
+            handler: Some(handler),
+        })
+    }
+
+    fn emission(&self, key: Key) -> Emission<'_> {
+        let end = self
+            .inner()
+            .face
+            .borrow_mut()
+            .socket(key)
+            .map_or(0, |socket| socket.listeners.end());
+        Emission {
+            handle: self,
+            key,
+            after: 0,
+            end,
+        }
+    }
+}
+
+fn is_pipe(callback: &SocketCallback) -> bool {
+    matches!(callback, SocketCallback::Pipe(Pipe { .. }))
+}
+
+/// The listeners that are there now, one by one.
+struct Emission<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    after: u32,
+    end: u32,
+}
+
+impl<'a> Emission<'a> {
+    fn next(
+        &mut self,
+        wanted: impl Fn(EventKind, &SocketCallback) -> bool,
+    ) -> Option<ListenerLease<'a>> {
+        let mut face = self.handle.inner().face.borrow_mut();
+        let lease = face
+            .socket(self.key)?
+            .listeners
+            .lease(self.after, self.end, wanted)?;
+        self.after = lease.id;
+        Some(ListenerLease {
+            handle: self.handle,
+            key: self.key,
+            id: lease.id,
+            once: lease.once,
+            callback: Some(lease.callback),
+        })
+    }
+}
+
+/// A listener that runs; put back when dropped, unless it was spent.
+struct ListenerLease<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    id: u32,
+    once: bool,
+    callback: Option<SocketCallback>,
+}
+
+impl Drop for ListenerLease<'_> {
+    fn drop(&mut self) {
+        let Some(callback) = self.callback.take() else {
+            return;
+        };
+        if self.once {
+            return;
+        }
+        let mut face = self.handle.inner().face.borrow_mut();
+        let gone = match face.socket(self.key) {
+            Some(socket) => socket.listeners.restore(self.id, callback),
+            None => Some(callback),
+        };
+        drop(face);
+        drop(gone);
+    }
+}
+
+/// A handler that runs; put back when dropped, unless it was replaced.
+struct HandlerLease<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    handler: Option<Box<dyn Handler>>,
+}
+
+impl HandlerLease<'_> {
+    fn get(&mut self) -> &mut dyn Handler {
+        self.handler.as_deref_mut().expect("leased until dropped")
+    }
+}
+
+impl Drop for HandlerLease<'_> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.handle.inner().face.borrow_mut().socket(self.key) {
+            if socket.handler.is_none() {
+                socket.handler = self.handler.take();
+            }
+        }
+    }
+}
+
+struct TimerLease<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    call: Option<Box<dyn FnMut(&Timeout)>>,
+}
+
+impl TimerLease<'_> {
+    fn call(mut self) {
+        let timeout = Timeout::new(self.handle.inner(), self.key);
+        if let Some(call) = &mut self.call {
+            call(&timeout);
+        }
+    }
+}
+
+impl Drop for TimerLease<'_> {
+    fn drop(&mut self) {
+        let mut face = self.handle.inner().face.borrow_mut();
+        if let Some(TimerFace::Every(slot)) = face.timer(self.key) {
+            *slot = self.call.take();
+        }
+    }
+}
+
+struct HookLease<'a> {
+    handle: &'a LoopHandle,
+    hook: Option<super::face::UnhandledHook>,
+}
+
+impl Drop for HookLease<'_> {
+    fn drop(&mut self) {
+        let face = &mut *self.handle.inner().face.borrow_mut();
+        if face.unhandled_hook.is_none() {
+            face.unhandled_hook = self.hook.take();
+        }
+    }
+}
+
+/// The loop's read buffer, while the user looks at it.
+struct BufferLoan<'a> {
+    handle: &'a LoopHandle,
+    buffer: Box<[u8]>,
+}
+
+impl Drop for BufferLoan<'_> {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .restore_buffer(buffer);
+    }
+}
+
+/// After the listeners of `end`, and what they deferred, our side ends too.
+struct EndDelivered<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+}
+
+impl Drop for EndDelivered<'_> {
+    fn drop(&mut self) {
+        let item = Deferred::EndDelivered(self.key);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .deferred
+            .push_back(item);
+    }
+}
+
+/// After the listeners of `finish` the socket may be done.
+struct Finished<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+}
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.handle.finish_pipes(self.key);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .finish_delivered(self.key);
+    }
+}
+
+/// After the listeners of `close` the slot is free.
+struct Closed<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        let inner = self.handle.inner();
+        inner.reactor.borrow_mut().close_delivered(self.key);
+        let slot = inner.face.borrow_mut().free(self.key);
+        drop(slot);
+    }
+}

@@ -1,0 +1,153 @@
+//! The events of servers, delivered as those of sockets are.
+
+use super::face::ServerCallback;
+use super::listeners::EventKind;
+use super::{LoopHandle, Server, Socket};
+use crate::arena::Key;
+use crate::error::Error;
+
+impl LoopHandle {
+    pub(super) fn dispatch_connection(&self, server: Key, socket: Key) {
+        let socket = Socket::at(self.inner(), socket);
+        self.emit_server(server, EventKind::Connection, |callback| {
+            if let ServerCallback::Connection(call) = callback {
+                call(&socket);
+            }
+        });
+    }
+
+    pub(super) fn dispatch_listening(&self, key: Key, listen: u32) {
+        if !self.inner().reactor.borrow().listen_stands(key, listen) {
+            return;
+        }
+        if let Some(server) = self.inner().face.borrow_mut().server(key) {
+            server.listen_callback = None;
+        }
+        let server = Server::at(self.inner(), key);
+        self.emit_server(key, EventKind::Listening, |callback| {
+            if let ServerCallback::Plain(call) = callback {
+                call(&server);
+            }
+        });
+    }
+
+    pub(super) fn dispatch_server_error(&self, key: Key, error: &Error) {
+        let server = Server::at(self.inner(), key);
+        let mut heard = false;
+        self.emit_server(key, EventKind::Error, |callback| {
+            if let ServerCallback::Error(call) = callback {
+                heard = true;
+                call(&server, error);
+            }
+        });
+        if !heard {
+            self.unhandled(error, false);
+        }
+    }
+
+    /// The last event of a server, unless it was told to listen again.
+    pub(super) fn dispatch_server_close(&self, key: Key) {
+        let _closed = ServerClosed { handle: self, key };
+        let deadline = match self.inner().face.borrow_mut().server(key) {
+            Some(server) => server.deadline.take(),
+            None => None,
+        };
+        if let Some(deadline) = deadline {
+            deadline.clear();
+        }
+        let server = Server::at(self.inner(), key);
+        self.emit_server(key, EventKind::Close, |callback| {
+            if let ServerCallback::Plain(call) = callback {
+                call(&server);
+            }
+        });
+    }
+
+    /// Runs the listeners of one kind. Those that run once are called here, the others by `call`.
+    fn emit_server(&self, key: Key, kind: EventKind, mut call: impl FnMut(&mut ServerCallback)) {
+        let face = &self.inner().face;
+        let end = face
+            .borrow_mut()
+            .server(key)
+            .map_or(0, |server| server.listeners.end());
+        let mut after = 0;
+        loop {
+            let lease = match face.borrow_mut().server(key) {
+                Some(server) => server.listeners.lease(after, end, |k, _| k == kind),
+                None => None,
+            };
+            let Some(lease) = lease else { return };
+            after = lease.id;
+            let server = Server::at(self.inner(), key);
+            match lease.callback {
+                ServerCallback::PlainOnce(call) => call(&server),
+                ServerCallback::CloseWith(call) => call(&server, Ok(())),
+                ServerCallback::Shutdown(call) => {
+                    let destroyed = face
+                        .borrow_mut()
+                        .server(key)
+                        .map_or(0, |server| server.destroyed);
+                    call(&server, destroyed);
+                }
+                callback => {
+                    let mut lease = ServerLease {
+                        handle: self,
+                        key,
+                        id: after,
+                        callback: Some(callback),
+                    };
+                    if let Some(callback) = &mut lease.callback {
+                        call(callback);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A listener that runs; put back when dropped.
+struct ServerLease<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    id: u32,
+    callback: Option<ServerCallback>,
+}
+
+impl Drop for ServerLease<'_> {
+    fn drop(&mut self) {
+        let Some(callback) = self.callback.take() else {
+            return;
+        };
+        let mut face = self.handle.inner().face.borrow_mut();
+        let gone = match face.server(self.key) {
+            Some(server) => server.listeners.restore(self.id, callback),
+            None => Some(callback),
+        };
+        drop(face);
+        drop(gone);
+    }
+}
+
+/// After the listeners of `close` the server is freed, unless it was told to listen again.
+struct ServerClosed<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+}
+
+impl Drop for ServerClosed<'_> {
+    fn drop(&mut self) {
+        let inner = self.handle.inner();
+        {
+            let mut reactor = inner.reactor.borrow_mut();
+            let lives_on = reactor
+                .server(self.key)
+                .is_none_or(|server| server.listener.is_some() || server.close_owed);
+            if lives_on {
+                return;
+            }
+            reactor.remove(self.key);
+        }
+        let slot = inner.face.borrow_mut().free(self.key);
+        drop(slot);
+    }
+}

@@ -1,0 +1,568 @@
+//! The event loop, its handle, and one turn.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::face::{Face, Slot, TimerFace};
+use super::remote::Mailbox;
+use super::{LoopStats, Remote, Server, ServerId, Socket, SocketId, Timeout};
+use crate::arena::Key;
+use crate::error::{Error, Result};
+use crate::reactor::{Deferred, Reactor, Settings};
+
+/// Posts from other threads run in one turn; the rest wait for the next.
+const POST_BUDGET: usize = 1024;
+
+/// What keeps a loop from being entered twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Running {
+    No,
+    Turn,
+    Run,
+}
+
+/// What all handles of one loop share.
+///
+/// The rule of the two cells: neither is ever borrowed while user code runs, nor while a value of the user's is
+/// dropped. So whatever a callback does, it finds them free.
+pub(crate) struct Inner {
+    pub(super) reactor: RefCell<Reactor>,
+    pub(super) face: RefCell<Face>,
+    pub(super) mailbox: Arc<Mailbox>,
+    running: Cell<Running>,
+    stopping: Cell<bool>,
+    dead: Cell<bool>,
+}
+
+impl Inner {
+    /// The loop was dropped: nothing begins any more.
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead.get()
+    }
+
+    /// Calls `call` after the running callback.
+    pub(super) fn defer(&self, call: impl FnOnce(&LoopHandle) + 'static) {
+        if !self.is_dead() {
+            self.face.borrow_mut().calls.push_back(Box::new(call));
+            self.reactor.borrow_mut().deferred.push_back(Deferred::Call);
+        }
+    }
+
+    /// Drops what calls have let go of. Their destructors may call into the loop, and let go of more.
+    pub(super) fn drop_trash(&self) {
+        if self.reactor.borrow().has_released() {
+            let released = self.reactor.borrow_mut().take_released();
+            drop(released);
+        }
+        if self.face.borrow().has_trash() {
+            let trash = self.face.borrow_mut().take_trash();
+            drop(trash);
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.is_dead()
+            && (self.reactor.borrow().is_alive()
+                || !self.face.borrow().immediates.is_empty()
+                || self.mailbox.is_referenced()
+                || self.mailbox.waiting() > 0)
+    }
+
+    /// Nothing waits to be done at once.
+    fn is_idle(&self) -> bool {
+        self.reactor.borrow().is_idle()
+            && self.face.borrow().immediates.is_empty()
+            && self.mailbox.waiting() == 0
+    }
+}
+
+/// An event loop: it owns every socket, server and timer made on it, and runs their callbacks on this thread.
+///
+/// It is neither cloned nor sent to another thread. What callbacks capture is a [`LoopHandle`], or a [`Socket`],
+/// [`Server`] or [`Timeout`], never the loop itself. It dereferences to its `LoopHandle`, so `&event_loop` serves
+/// wherever a `&LoopHandle` is asked for.
+///
+/// Dropping it closes every descriptor and drops every closure uncalled. Handles that outlive it are dead: writes are
+/// refused, nothing begins, and closures handed to them are dropped at once.
+///
+/// ```
+/// use std::time::Duration;
+/// use tidewheel::EventLoop;
+///
+/// # fn main() -> Result<(), tidewheel::Error> {
+/// let event_loop = EventLoop::new()?;
+/// event_loop.set_timeout(Duration::from_millis(5), |_| println!("later"));
+/// println!("first");
+/// event_loop.run()?; // returns when nothing is left to wait for
+/// # Ok(()) }
+/// ```
+pub struct EventLoop {
+    handle: LoopHandle,
+}
+
+impl EventLoop {
+    /// A loop with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no descriptor left for epoll and the waker.
+    pub fn new() -> Result<EventLoop> {
+        EventLoop::builder().build()
+    }
+
+    /// For other settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn with(reactor: Reactor, mailbox: Mailbox) -> EventLoop {
+        EventLoop {
+            handle: LoopHandle::new(Rc::new(Inner {
+                reactor: RefCell::new(reactor),
+                face: RefCell::new(Face::new()),
+                mailbox: Arc::new(mailbox),
+                running: Cell::new(Running::No),
+                stopping: Cell::new(false),
+                dead: Cell::new(false),
+            })),
+        }
+    }
+
+    /// Turns until nothing is alive, or until [`stop`](LoopHandle::stop) was called.
+    ///
+    /// A panic in a callback unwinds out of `run`. The loop stays consistent, loses none of the work of the turn it
+    /// left, and may be run again.
+    ///
+    /// # Errors
+    ///
+    /// `ERR_LOOP_RUNNING` inside a callback. What the system says when it cannot wait. And, once nothing is left to
+    /// do, the first error that nobody listened to of an operation this program began (a connect, say), if no
+    /// [`on_unhandled_error`](LoopHandle::on_unhandled_error) is set: so a client that cannot connect does not end
+    /// in silence.
+    pub fn run(&self) -> Result<()> {
+        let _guard = self.enter(Running::Run)?;
+        while self.inner().is_alive() {
+            self.turn_once(None)?;
+            if self.inner().stopping.take() {
+                return Ok(());
+            }
+        }
+        self.take_first_error()
+    }
+
+    /// One turn: timers that are due, then readiness, then all that follows. It waits for readiness at most
+    /// `max_wait` (`None`: until something happens), and not at all when nothing is alive. True: something is alive.
+    ///
+    /// With [`next_timeout`](EventLoop::next_timeout) and [`AsFd`] it lets this loop live inside another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](EventLoop::run): the unheard error is returned by the turn after which nothing is alive.
+    pub fn turn(&self, max_wait: Option<Duration>) -> Result<bool> {
+        let _guard = self.enter(Running::Turn)?;
+        self.turn_once(max_wait)?;
+        let alive = self.inner().is_alive();
+        if !alive {
+            self.take_first_error()?;
+        }
+        Ok(alive)
+    }
+
+    /// How long another loop may wait for this loop's descriptor before it calls [`turn`](EventLoop::turn): zero
+    /// while work waits, `None` when no timer is set.
+    pub fn next_timeout(&self) -> Option<Duration> {
+        if self.inner().is_idle() {
+            self.inner().reactor.borrow().next_timeout()
+        } else {
+            Some(Duration::ZERO)
+        }
+    }
+
+    fn take_first_error(&self) -> Result<()> {
+        match self.inner().face.borrow_mut().first_error.take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn enter(&self, running: Running) -> Result<TurnGuard<'_>> {
+        let inner = self.inner();
+        if inner.running.get() != Running::No {
+            return Err(Error::loop_running());
+        }
+        inner.running.set(running);
+        Ok(TurnGuard { inner })
+    }
+
+    fn turn_once(&self, max_wait: Option<Duration>) -> Result<()> {
+        let inner = self.inner();
+        inner.reactor.borrow_mut().begin_turn();
+        self.run_deferred();
+        self.run_timers();
+        let max_wait = if inner.is_alive() {
+            max_wait
+        } else {
+            Some(Duration::ZERO)
+        };
+        let idle = inner.is_idle() && !inner.stopping.get();
+        let polled = inner.reactor.borrow_mut().poll(max_wait, idle);
+        polled.map_err(|error| Error::system("epoll_wait", &error))?;
+        self.run_posts();
+        self.run_ready();
+        self.run_immediates();
+        self.run_closes();
+        Ok(())
+    }
+
+    fn run_timers(&self) {
+        self.inner().reactor.borrow_mut().begin_timers();
+        loop {
+            let event = self.inner().reactor.borrow_mut().next_timer();
+            let Some(event) = event else { return };
+            self.dispatch(event);
+            self.run_deferred();
+        }
+    }
+
+    fn run_posts(&self) {
+        for _ in 0..self.inner().mailbox.waiting().min(POST_BUDGET) {
+            let Some(post) = self.inner().mailbox.pop() else {
+                return;
+            };
+            post(self);
+            self.run_deferred();
+        }
+    }
+
+    fn run_ready(&self) {
+        self.inner().reactor.borrow_mut().begin_batch();
+        loop {
+            let event = self.inner().reactor.borrow_mut().next_event();
+            if let Some(event) = event {
+                self.dispatch(event);
+                self.run_deferred();
+            } else {
+                // Steps without an event may have left notices, of a queue that was sent, say.
+                self.run_deferred();
+                return;
+            }
+        }
+    }
+
+    fn run_immediates(&self) {
+        let batch = self.inner().face.borrow().immediates.len();
+        for _ in 0..batch {
+            let immediate = self.inner().face.borrow_mut().immediates.pop_front();
+            let Some(immediate) = immediate else { return };
+            immediate(self);
+            self.run_deferred();
+        }
+    }
+
+    fn run_closes(&self) {
+        let batch = self.inner().reactor.borrow().closes_waiting();
+        for _ in 0..batch {
+            let key = self.inner().reactor.borrow_mut().next_close();
+            if let Some(key) = key {
+                self.dispatch_close(key);
+                self.run_deferred();
+            }
+        }
+        let batch = self.inner().reactor.borrow().servers_closing();
+        for _ in 0..batch {
+            let key = self.inner().reactor.borrow_mut().next_server_close();
+            if let Some(key) = key {
+                self.dispatch_server_close(key);
+                self.run_deferred();
+            }
+        }
+    }
+
+    /// One batch of what waits for the running callback to return. What it defers belongs to the next batch.
+    fn run_deferred(&self) {
+        let inner = self.inner();
+        inner.drop_trash();
+        let mut left = inner.reactor.borrow().deferred.len();
+        while left > 0 {
+            let item = inner.reactor.borrow_mut().deferred.pop_front();
+            let Some(item) = item else { return };
+            left -= 1;
+            if self.dispatch_deferred(item) {
+                left += 1;
+            }
+            inner.drop_trash();
+        }
+    }
+}
+
+impl Deref for EventLoop {
+    type Target = LoopHandle;
+
+    fn deref(&self) -> &LoopHandle {
+        &self.handle
+    }
+}
+
+/// The descriptor becomes readable when a [`turn`](EventLoop::turn) has something to do, timers excepted.
+impl AsFd for EventLoop {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        crate::sys::borrow_fd(self)
+    }
+}
+
+impl AsRawFd for EventLoop {
+    /// # Panics
+    ///
+    /// A simulated loop has no descriptor.
+    fn as_raw_fd(&self) -> RawFd {
+        let fd = self.inner().reactor.borrow().raw_fd();
+        fd.expect("a simulated loop has no descriptor")
+    }
+}
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        let inner = self.inner();
+        inner.dead.set(true);
+        let posts = inner.mailbox.close();
+        let sources = inner.reactor.borrow_mut().dismantle();
+        let face = inner.face.borrow_mut().dismantle();
+        // Only now, with nothing borrowed and nothing left to find: destructors may call into the dead loop.
+        drop((posts, face, sources));
+        inner.drop_trash();
+    }
+}
+
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop")
+            .field("alive", &self.is_alive())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Leaves the turn, also when a callback panics.
+struct TurnGuard<'a> {
+    inner: &'a Inner,
+}
+
+impl Drop for TurnGuard<'_> {
+    fn drop(&mut self) {
+        self.inner.running.set(Running::No);
+        self.inner.reactor.borrow_mut().leave_turn();
+    }
+}
+
+/// Settings of a loop, from [`EventLoop::builder`].
+///
+/// ```
+/// # fn main() -> Result<(), tidewheel::Error> {
+/// let event_loop = tidewheel::EventLoop::builder().read_buffer(16 * 1024).build()?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Builder {
+    settings: Settings,
+    #[cfg(feature = "sim")]
+    sim: Option<crate::sim::Sim>,
+}
+
+impl Default for Builder {
+    fn default() -> Builder {
+        Builder {
+            settings: Settings {
+                read_buffer: 64 * 1024,
+                events: 1024,
+                read_budget: 256 * 1024,
+            },
+            #[cfg(feature = "sim")]
+            sim: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Bytes read at once, and so the longest `data`: 64 KiB unless set. One buffer serves the whole loop.
+    pub fn read_buffer(mut self, bytes: usize) -> Builder {
+        self.settings.read_buffer = bytes.max(1);
+        self
+    }
+
+    /// Events taken from the kernel at once: 1,024 unless set. More only wait for the next turn.
+    pub fn events(mut self, count: usize) -> Builder {
+        self.settings.events = count.max(1);
+        self
+    }
+
+    /// Bytes read from one socket in one turn before the others have theirs: 256 KiB unless set.
+    pub fn read_budget(mut self, bytes: usize) -> Builder {
+        self.settings.read_budget = bytes.max(1);
+        self
+    }
+
+    /// Runs the loop on a simulated network and clock instead of the kernel's.
+    #[cfg(feature = "sim")]
+    pub fn sim(mut self, sim: &crate::sim::Sim) -> Builder {
+        self.sim = Some(sim.clone());
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no descriptor left for epoll and the waker.
+    pub fn build(self) -> Result<EventLoop> {
+        #[cfg(feature = "sim")]
+        if let Some(sim) = &self.sim {
+            let reactor = Reactor::simulated(self.settings, sim);
+            return Ok(EventLoop::with(reactor, Mailbox::new(None)));
+        }
+        let (reactor, waker) = Reactor::new(self.settings)?;
+        Ok(EventLoop::with(reactor, Mailbox::new(Some(waker))))
+    }
+}
+
+/// A handle of a loop: cheap to clone, made to be captured by callbacks. It does not keep the loop alive.
+#[derive(Clone)]
+pub struct LoopHandle {
+    inner: Rc<Inner>,
+}
+
+impl LoopHandle {
+    pub(super) fn new(inner: Rc<Inner>) -> LoopHandle {
+        LoopHandle { inner }
+    }
+
+    pub(super) fn inner(&self) -> &Rc<Inner> {
+        &self.inner
+    }
+
+    /// Another handle of the same loop.
+    pub fn handle(&self) -> LoopHandle {
+        self.clone()
+    }
+
+    /// Whether [`run`](EventLoop::run) would still have something to wait for: a listening server, an open or
+    /// connecting socket, a timer or a [`Remote`], each if referenced; or an event not yet delivered.
+    pub fn is_alive(&self) -> bool {
+        self.inner.is_alive()
+    }
+
+    /// Ends the [`run`](EventLoop::run) under way when its turn is over. Nothing is closed, and it may run again.
+    /// When none is under way it does nothing.
+    pub fn stop(&self) {
+        if self.inner.running.get() == Running::Run {
+            self.inner.stopping.set(true);
+        }
+    }
+
+    /// The time of this turn, read once after the poll. Outside a turn it is the present.
+    pub fn now(&self) -> Instant {
+        self.inner.reactor.borrow().instant()
+    }
+
+    /// A way into this loop from other threads. While it lives it keeps the loop alive, unless unreferenced.
+    pub fn remote(&self) -> Remote {
+        Remote::new(Arc::clone(&self.inner.mailbox), true)
+    }
+
+    /// What this loop has done so far.
+    pub fn stats(&self) -> LoopStats {
+        let reactor = self.inner.reactor.borrow();
+        let counters = reactor.counters;
+        LoopStats {
+            turns: counters.turns,
+            events: counters.events,
+            sockets_open: counters.sockets_open,
+            timers: reactor.timers(),
+            bytes_in: counters.bytes_in,
+            bytes_out: counters.bytes_out,
+            unhandled_errors: self.inner.face.borrow().unhandled_count,
+            connections_dropped: counters.connections_dropped,
+        }
+    }
+
+    /// Calls `call` once, `after` from now at the earliest and with a resolution of 1 ms. Node's `setTimeout`.
+    ///
+    /// Timers that are due in one turn run in the order of their deadlines, equal ones in the order they were set.
+    /// Zero means the next turn.
+    pub fn set_timeout(
+        &self,
+        after: Duration,
+        call: impl FnOnce(&LoopHandle) + 'static,
+    ) -> Timeout {
+        self.start_timer(after, false, TimerFace::Once(Some(Box::new(call))))
+    }
+
+    /// Calls `call` every `period`, for the first time after one. Node's `setInterval`.
+    ///
+    /// It keeps to its rhythm: a late call does not delay the next, and ticks that were missed are skipped. A period
+    /// of zero is 1 ms, as in Node.
+    pub fn set_interval(&self, period: Duration, call: impl FnMut(&Timeout) + 'static) -> Timeout {
+        self.start_timer(period, true, TimerFace::Every(Some(Box::new(call))))
+    }
+
+    fn start_timer(&self, after: Duration, repeats: bool, timer: TimerFace) -> Timeout {
+        if self.inner.is_dead() {
+            return Timeout::new(&self.inner, Key::from_token(0));
+        }
+        let key = self.inner.reactor.borrow_mut().start_timer(after, repeats);
+        self.inner
+            .face
+            .borrow_mut()
+            .insert(key, Slot::Timer(Box::new(timer)));
+        Timeout::new(&self.inner, key)
+    }
+
+    /// Calls `call` once, later in this turn: after the events from the kernel, before `close` events. One set by an
+    /// immediate runs in the next turn. Node's `setImmediate`.
+    pub fn set_immediate(&self, call: impl FnOnce(&LoopHandle) + 'static) {
+        if !self.inner.is_dead() {
+            self.inner
+                .face
+                .borrow_mut()
+                .immediates
+                .push_back(Box::new(call));
+        }
+    }
+
+    /// The socket with this id, unless it is closed.
+    pub fn socket(&self, id: SocketId) -> Option<Socket> {
+        let exists = self.inner.reactor.borrow().socket(id.0).is_some();
+        exists.then(|| Socket::at(&self.inner, id.0))
+    }
+
+    /// The server with this id, unless it is closed.
+    pub fn server(&self, id: ServerId) -> Option<Server> {
+        let exists = self.inner.reactor.borrow().server(id.0).is_some();
+        exists.then(|| Server::at(&self.inner, id.0))
+    }
+
+    /// Hears of every `error` that no listener heard of. Without it such errors are counted in [`stats`](Self::stats)
+    /// and nothing else happens, but for those that [`run`](EventLoop::run) returns. A second call replaces the first.
+    pub fn on_unhandled_error(&self, call: impl FnMut(&LoopHandle, &Error) + 'static) -> &Self {
+        if !self.inner.is_dead() {
+            let face = &mut *self.inner.face.borrow_mut();
+            face.has_unhandled_hook = true;
+            if let Some(old) = face.unhandled_hook.replace(Box::new(call)) {
+                face.discard(old);
+            }
+        }
+        self
+    }
+}
+
+impl fmt::Debug for LoopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoopHandle")
+            .field("alive", &self.is_alive())
+            .finish_non_exhaustive()
+    }
+}

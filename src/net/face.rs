@@ -1,0 +1,223 @@
+//! What the loop keeps of the user's: closures, handlers, data. Nothing here is called or dropped while borrowed.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::handler::Handler;
+use super::listeners::Listeners;
+use super::{LoopHandle, Server, Socket, Timeout};
+use crate::arena::Key;
+use crate::error::{Error, Result};
+
+pub(super) type WriteCallback = Box<dyn FnOnce(&Socket, Result<()>)>;
+
+/// A listener of a socket.
+pub(super) enum SocketCallback {
+    Plain(Box<dyn FnMut(&Socket)>),
+    PlainOnce(Box<dyn FnOnce(&Socket)>),
+    Data(Box<dyn FnMut(&Socket, &[u8])>),
+    DataOnce(Box<dyn FnOnce(&Socket, &[u8])>),
+    Error(Box<dyn FnOnce(&Socket, &Error)>),
+    Close(Box<dyn FnOnce(&Socket, bool)>),
+    /// Not the user's, but in order with those that are.
+    Pipe(Pipe),
+}
+
+/// Where the data of a socket goes.
+#[derive(Clone, Copy)]
+pub(super) struct Pipe {
+    pub(super) destination: Key,
+    /// Its `end` ends the destination.
+    pub(super) end: bool,
+    /// The destination has not drained yet.
+    pub(super) resting: bool,
+}
+
+/// A listener of a server.
+pub(super) enum ServerCallback {
+    Connection(Box<dyn FnMut(&Socket)>),
+    Plain(Box<dyn FnMut(&Server)>),
+    PlainOnce(Box<dyn FnOnce(&Server)>),
+    Error(Box<dyn FnMut(&Server, &Error)>),
+    CloseWith(Box<dyn FnOnce(&Server, Result<()>)>),
+    Shutdown(Box<dyn FnOnce(&Server, usize)>),
+}
+
+pub(super) struct SocketFace {
+    pub(super) listeners: Listeners<SocketCallback>,
+    /// `None` while leased, too.
+    pub(super) handler: Option<Box<dyn Handler>>,
+    pub(super) has_handler: bool,
+    pub(super) data: Option<Rc<dyn Any>>,
+    pub(super) pending: Option<Box<PendingCallbacks>>,
+    /// Other sockets that are piped into this one.
+    pub(super) inbound: Vec<Key>,
+}
+
+/// Callbacks of writes and ends under way, in order.
+#[derive(Default)]
+pub(super) struct PendingCallbacks {
+    /// With an error: one that came too late to succeed.
+    pub(super) writes: VecDeque<(WriteCallback, Option<Error>)>,
+    pub(super) ends: VecDeque<(WriteCallback, Option<Error>)>,
+}
+
+impl SocketFace {
+    fn new() -> SocketFace {
+        SocketFace {
+            listeners: Listeners::new(),
+            handler: None,
+            has_handler: false,
+            data: None,
+            pending: None,
+            inbound: Vec::new(),
+        }
+    }
+}
+
+pub(super) struct ServerFace {
+    pub(super) listeners: Listeners<ServerCallback>,
+    /// The listener given to the `listen` under way, dropped with it.
+    pub(super) listen_callback: Option<u32>,
+    /// What `shutdown` has destroyed at its deadline.
+    pub(super) destroyed: usize,
+    /// The deadline of a `shutdown`.
+    pub(super) deadline: Option<Timeout>,
+}
+
+/// What a timer calls. `None` while it runs.
+pub(super) enum TimerFace {
+    Once(Option<Box<dyn FnOnce(&LoopHandle)>>),
+    Every(Option<Box<dyn FnMut(&Timeout)>>),
+}
+
+pub(super) enum Slot {
+    Vacant,
+    Socket(Box<SocketFace>),
+    Server(Box<ServerFace>),
+    Timer(Box<TimerFace>),
+}
+
+/// One per slot of the reactor's arena, for the source that has it now.
+struct Place {
+    owner: Key,
+    slot: Slot,
+}
+
+pub(super) type Call = Box<dyn FnOnce(&LoopHandle)>;
+pub(super) type UnhandledHook = Box<dyn FnMut(&LoopHandle, &Error)>;
+
+pub(super) struct Face {
+    places: Vec<Place>,
+    /// One for each `Deferred::Call`.
+    pub(super) calls: VecDeque<Call>,
+    pub(super) immediates: VecDeque<Call>,
+    pub(super) unhandled_hook: Option<UnhandledHook>,
+    /// A hook is set, though it may be running.
+    pub(super) has_unhandled_hook: bool,
+    pub(super) unhandled_count: u64,
+    /// What `run` returns in the end.
+    pub(super) first_error: Option<Error>,
+    /// Values of the user's that a call let go of: dropped between callbacks.
+    trash: Vec<Box<dyn Any>>,
+}
+
+impl Face {
+    pub(super) fn new() -> Face {
+        Face {
+            places: Vec::new(),
+            calls: VecDeque::new(),
+            immediates: VecDeque::new(),
+            unhandled_hook: None,
+            has_unhandled_hook: false,
+            unhandled_count: 0,
+            first_error: None,
+            trash: Vec::new(),
+        }
+    }
+
+    /// Gives up everything of the user's. The caller drops it when no borrow is left.
+    pub(super) fn dismantle(&mut self) -> Face {
+        std::mem::replace(self, Face::new())
+    }
+
+    /// Keeps `value` until it can be dropped safely.
+    pub(super) fn discard<T: 'static>(&mut self, value: T) {
+        self.trash.push(Box::new(value));
+    }
+
+    pub(super) fn take_trash(&mut self) -> Vec<Box<dyn Any>> {
+        std::mem::take(&mut self.trash)
+    }
+
+    pub(super) fn has_trash(&self) -> bool {
+        !self.trash.is_empty()
+    }
+
+    pub(super) fn free(&mut self, key: Key) -> Slot {
+        match self.place(key) {
+            Some(slot) => std::mem::replace(slot, Slot::Vacant),
+            None => Slot::Vacant,
+        }
+    }
+
+    pub(super) fn insert(&mut self, key: Key, slot: Slot) {
+        let index = key.index();
+        if index >= self.places.len() {
+            let vacant = || Place {
+                owner: key,
+                slot: Slot::Vacant,
+            };
+            self.places.resize_with(index + 1, vacant);
+        }
+        self.places[index] = Place { owner: key, slot };
+    }
+
+    /// The face of a live socket, made on first use.
+    pub(super) fn socket_mut(&mut self, key: Key) -> &mut SocketFace {
+        if self.socket(key).is_none() {
+            self.insert(key, Slot::Socket(Box::new(SocketFace::new())));
+        }
+        self.socket(key).expect("just made")
+    }
+
+    pub(super) fn socket(&mut self, key: Key) -> Option<&mut SocketFace> {
+        match self.place(key) {
+            Some(Slot::Socket(socket)) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub(super) fn server(&mut self, key: Key) -> Option<&mut ServerFace> {
+        match self.place(key) {
+            Some(Slot::Server(server)) => Some(server),
+            _ => None,
+        }
+    }
+
+    pub(super) fn timer(&mut self, key: Key) -> Option<&mut TimerFace> {
+        match self.place(key) {
+            Some(Slot::Timer(timer)) => Some(timer),
+            _ => None,
+        }
+    }
+
+    fn place(&mut self, key: Key) -> Option<&mut Slot> {
+        match self.places.get_mut(key.index()) {
+            Some(place) if place.owner == key => Some(&mut place.slot),
+            _ => None,
+        }
+    }
+}
+
+impl ServerFace {
+    pub(super) fn new() -> ServerFace {
+        ServerFace {
+            listeners: Listeners::new(),
+            listen_callback: None,
+            destroyed: 0,
+            deadline: None,
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `a.pipe(&b)`: the data of one socket written to another, at the pace of the slower.
+//!
+//! A pipe is an entry among the listeners of its source, so it has its place in their order, and a key among the
+//! `inbound` of its destination. While the destination holds a full queue the source *rests*, which is kept apart from
+//! the user's own `pause()`. When the destination can take no more for good, the source is unpiped and paused, so that
+//! what it has not read yet is not lost.
+
+use super::face::{Pipe, SocketCallback};
+use super::listeners::EventKind;
+use super::{LoopHandle, WriteStatus};
+use crate::arena::Key;
+use crate::conn::Payload;
+
+impl LoopHandle {
+    pub(super) fn add_pipe(&self, source: Key, destination: Key, end: bool) {
+        let inner = self.inner();
+        {
+            let reactor = inner.reactor.borrow();
+            if reactor.socket(source).is_none() {
+                return;
+            }
+            if reactor
+                .socket(destination)
+                .is_none_or(|socket| socket.conn.destroyed())
+            {
+                drop(reactor);
+                inner.reactor.borrow_mut().pause(source);
+                return;
+            }
+        }
+        {
+            let face = &mut *inner.face.borrow_mut();
+            let pipe = Pipe {
+                destination,
+                end,
+                resting: false,
+            };
+            let callback = SocketCallback::Pipe(pipe);
+            face.socket_mut(source)
+                .listeners
+                .add(EventKind::Data, false, callback);
+            if source != destination {
+                face.socket_mut(destination).inbound.push(source);
+            }
+        }
+        inner.reactor.borrow_mut().reader_attached(source);
+    }
+
+    /// Removes the pipes from `source` to `destination`, or all. The last one gone, the source is paused.
+    pub(super) fn remove_pipes(&self, source: Key, destination: Option<Key>) {
+        let inner = self.inner();
+        let mut removed = Vec::new();
+        let mut left = 0;
+        {
+            let face = &mut *inner.face.borrow_mut();
+            let Some(socket) = face.socket(source) else {
+                return;
+            };
+            let pipes = socket.listeners.remove_where(|_, callback| match callback {
+                Some(SocketCallback::Pipe(pipe)) => {
+                    destination.is_none_or(|destination| pipe.destination == destination)
+                }
+                _ => false,
+            });
+            left += socket
+                .listeners
+                .count(|_, callback| matches!(callback, Some(SocketCallback::Pipe(_))));
+            for pipe in pipes {
+                if let SocketCallback::Pipe(pipe) = pipe {
+                    removed.push(pipe);
+                }
+            }
+            for pipe in &removed {
+                if let Some(socket) = face.socket(pipe.destination) {
+                    if let Some(at) = socket.inbound.iter().position(|key| *key == source) {
+                        socket.inbound.swap_remove(at);
+                    }
+                }
+            }
+        }
+        let reactor = &mut *inner.reactor.borrow_mut();
+        if !removed.is_empty() && left == 0 {
+            reactor.pause(source);
+        }
+        for _ in removed.iter().filter(|pipe| pipe.resting) {
+            reactor.wake(source);
+        }
+    }
+
+    pub(super) fn pipe_data(&self, source: Key, id: u32, pipe: Pipe, data: &[u8]) {
+        let inner = self.inner();
+        let payload = Payload::Borrowed(data);
+        let status = inner
+            .reactor
+            .borrow_mut()
+            .write(pipe.destination, payload, false);
+        match status {
+            Some(WriteStatus::Flushed | WriteStatus::Buffered) => {}
+            Some(WriteStatus::Queued) => {
+                let mut face = inner.face.borrow_mut();
+                let Some(socket) = face.socket(source) else {
+                    return;
+                };
+                if set_resting(socket.listeners.get_mut(id), true) {
+                    inner.reactor.borrow_mut().rest(source);
+                }
+            }
+            Some(WriteStatus::Refused) | None => self.remove_pipes(source, Some(pipe.destination)),
+        }
+    }
+
+    pub(super) fn pipe_end(&self, pipe: Pipe) {
+        if pipe.end {
+            self.inner().reactor.borrow_mut().end(pipe.destination);
+        }
+    }
+
+    /// `destination` has drained: what is piped into it goes on.
+    pub(super) fn wake_sources(&self, destination: Key) {
+        let inner = self.inner();
+        for source in self.sources_of(destination) {
+            let mut woken = 0;
+            if let Some(socket) = inner.face.borrow_mut().socket(source) {
+                for callback in socket.listeners.iter_mut() {
+                    if matches!(callback, SocketCallback::Pipe(pipe) if pipe.destination == destination)
+                        && set_resting(Some(callback), false)
+                    {
+                        woken += 1;
+                    }
+                }
+            }
+            for _ in 0..woken {
+                inner.reactor.borrow_mut().wake(source);
+            }
+        }
+    }
+
+    /// `destination` takes nothing more: it has ended, or is gone.
+    pub(super) fn finish_pipes(&self, destination: Key) {
+        for source in self.sources_of(destination) {
+            if source != destination {
+                self.remove_pipes(source, Some(destination));
+            }
+        }
+    }
+
+    /// A socket is gone: it is neither source nor destination any more.
+    pub(super) fn detach_pipes(&self, key: Key) {
+        self.finish_pipes(key);
+        self.remove_pipes(key, None);
+    }
+
+    fn sources_of(&self, destination: Key) -> Vec<Key> {
+        let mut face = self.inner().face.borrow_mut();
+        let Some(socket) = face.socket(destination) else {
+            return Vec::new();
+        };
+        let mut sources = socket.inbound.clone();
+        sources.push(destination);
+        sources
+    }
+}
+
+/// Notes whether the source of a pipe rests; says whether that is a change.
+fn set_resting(callback: Option<&mut SocketCallback>, resting: bool) -> bool {
+    match callback {
+        Some(SocketCallback::Pipe(pipe)) => {
+            std::mem::replace(&mut pipe.resting, resting) != resting
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,421 @@
+//! The server: listening, accepting, closing.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::event_loop::Inner;
+use super::face::{ServerCallback, ServerFace, Slot};
+use super::listeners::EventKind;
+use super::options::ListenTarget;
+use super::{Address, ListenOptions, LoopHandle, ServerOptions, Socket};
+use crate::arena::Key;
+use crate::error::{Code, Error, Result};
+use crate::sys::Listener;
+
+/// Names one server for as long as the loop lives; never used again for another. It may be sent to other threads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServerId(pub(super) Key);
+
+/// A TCP or UNIX server: Node's `net.Server`.
+///
+/// The handle is a cheap clone that names the server; dropping it closes nothing. After [`close`](Server::close) was
+/// delivered the server is gone, unless it was told to listen again by then.
+#[derive(Clone)]
+pub struct Server {
+    handle: LoopHandle,
+    key: Key,
+}
+
+impl Server {
+    pub(super) fn at(inner: &Rc<Inner>, key: Key) -> Server {
+        Server {
+            handle: LoopHandle::new(Rc::clone(inner)),
+            key,
+        }
+    }
+
+    pub(super) fn create(
+        event_loop: &LoopHandle,
+        options: &ServerOptions,
+        on_connection: impl FnMut(&Socket) + 'static,
+    ) -> Server {
+        let inner = event_loop.inner();
+        if inner.is_dead() {
+            return Server::at(inner, Key::from_token(0));
+        }
+        let key = inner.reactor.borrow_mut().new_server(options.inherited());
+        inner
+            .face
+            .borrow_mut()
+            .insert(key, Slot::Server(Box::new(ServerFace::new())));
+        let server = Server::at(inner, key);
+        server.on_connection(on_connection);
+        server
+    }
+
+    fn inner(&self) -> &Rc<Inner> {
+        self.handle.inner()
+    }
+
+    /// Binds and listens, at once: the address is there when the call returns. `listening` follows, and
+    /// `on_listening` is its first one-shot listener of this call. Node's `server.listen`.
+    ///
+    /// A port alone means all interfaces: `::` for IPv6 and IPv4, or `0.0.0.0` where there is no IPv6.
+    /// `SO_REUSEADDR` is set, so a port can be had again at once after its server is gone.
+    ///
+    /// # Errors
+    ///
+    /// What bind and listen say (EADDRINUSE, EACCES, EADDRNOTAVAIL, ENOENT, ..) is returned and not emitted too; no
+    /// `close` follows and the server may listen again. `ERR_SERVER_ALREADY_LISTEN`; `ERR_SERVER_CLOSED` once its
+    /// `close` was delivered; `ERR_LOOP_CLOSED`.
+    ///
+    /// ```
+    /// # use tidewheel::{net, EventLoop};
+    /// # fn main() -> Result<(), tidewheel::Error> {
+    /// let event_loop = EventLoop::new()?;
+    /// let server = net::create_server(&event_loop, |socket| socket.end_with("goodbye\n"));
+    /// server.listen(("127.0.0.1", 0), |server| println!("listening on {}", server.address().unwrap()))?;
+    /// # server.close();
+    /// # event_loop.run()
+    /// # }
+    /// ```
+    pub fn listen(
+        &self,
+        options: impl Into<ListenOptions>,
+        on_listening: impl FnOnce(&Server) + 'static,
+    ) -> Result<()> {
+        let result = self.start(&options.into());
+        let inner = self.inner();
+        if result.is_err() {
+            if !inner.is_dead() {
+                inner.face.borrow_mut().discard(on_listening);
+            }
+            return result;
+        }
+        if let Some(server) = inner.face.borrow_mut().server(self.key) {
+            let callback = ServerCallback::PlainOnce(Box::new(on_listening));
+            server.listen_callback =
+                Some(server.listeners.add(EventKind::Listening, true, callback));
+        }
+        result
+    }
+
+    fn start(&self, options: &ListenOptions) -> Result<()> {
+        if self.inner().is_dead() {
+            return Err(Error::loop_closed());
+        }
+        match self.inner().reactor.borrow().server(self.key) {
+            None => return Err(Error::server_closed()),
+            Some(server) if server.listener.is_some() => return Err(Error::already_listening()),
+            Some(_) => {}
+        }
+        let listener = bind(options)?;
+        let mut reactor = self.inner().reactor.borrow_mut();
+        reactor
+            .serve(self.key, listener)
+            .map_err(|error| Error::system("epoll_ctl", &error))
+    }
+
+    /// Stops accepting, at once: the address is free. Connections live on; `close` comes after the `close` of the
+    /// last one. Node's `server.close`. On a server that does not listen it does nothing.
+    pub fn close(&self) {
+        let closed = self.inner().reactor.borrow_mut().close_server(self.key);
+        if closed {
+            // A `listening` that was not delivered yet never will be.
+            let face = &mut *self.inner().face.borrow_mut();
+            if let Some(server) = face.server(self.key) {
+                let id = server.listen_callback.take();
+                let removed = id.and_then(|id| server.listeners.remove(id));
+                face.discard(removed);
+            }
+        }
+    }
+
+    /// As [`close`](Server::close); `done` runs with `close`, or later in this turn with `ERR_SERVER_NOT_RUNNING`
+    /// when the server does not listen.
+    pub fn close_with(&self, done: impl FnOnce(&Server, Result<()>) + 'static) {
+        if self.listening() {
+            self.close();
+            self.add(
+                EventKind::Close,
+                true,
+                ServerCallback::CloseWith(Box::new(done)),
+            );
+        } else {
+            let server = self.clone();
+            self.inner()
+                .defer(move |_| done(&server, Err(Error::not_running())));
+        }
+    }
+
+    /// Closes the server and ends each of its sockets with [`Socket::end`], so that what is queued still goes out.
+    /// Those still open after `grace` (zero: at once) are destroyed. `done` runs with the server's `close` and says
+    /// how many had to be.
+    ///
+    /// Node has no such call; its `http.Server` comes near.
+    pub fn shutdown(&self, grace: Duration, done: impl FnOnce(&Server, usize) + 'static) {
+        self.close();
+        let owed = self
+            .inner()
+            .reactor
+            .borrow()
+            .server(self.key)
+            .is_some_and(|server| server.close_owed);
+        if !owed {
+            let server = self.clone();
+            return self.inner().defer(move |_| done(&server, 0));
+        }
+        self.add(
+            EventKind::Close,
+            true,
+            ServerCallback::Shutdown(Box::new(done)),
+        );
+        for socket in self.sockets() {
+            socket.end();
+        }
+        if grace.is_zero() {
+            return self.destroy_sockets();
+        }
+        let server = self.clone();
+        let timer = self
+            .handle
+            .set_timeout(grace, move |_| server.destroy_sockets());
+        let old = match self.inner().face.borrow_mut().server(self.key) {
+            Some(server) => server.deadline.replace(timer),
+            None => None,
+        };
+        if let Some(old) = old {
+            old.clear();
+        }
+    }
+
+    fn destroy_sockets(&self) {
+        let sockets = self.sockets();
+        if let Some(server) = self.inner().face.borrow_mut().server(self.key) {
+            server.destroyed += sockets.len();
+        }
+        for socket in sockets {
+            socket.destroy();
+        }
+    }
+
+    /// Where it listens; `None` when it does not.
+    pub fn address(&self) -> Option<Address> {
+        self.inner().reactor.borrow().server_address(self.key)
+    }
+
+    /// Whether it listens.
+    pub fn listening(&self) -> bool {
+        let reactor = self.inner().reactor.borrow();
+        reactor
+            .server(self.key)
+            .is_some_and(|server| server.listener.is_some())
+    }
+
+    /// The number of its sockets that are not destroyed, told after this callback. Node's `server.getConnections`.
+    pub fn get_connections(&self, call: impl FnOnce(Result<usize>) + 'static) {
+        let count = self.connections();
+        self.inner().defer(move |_| call(Ok(count)));
+    }
+
+    /// The number of its sockets that are not destroyed.
+    pub fn connections(&self) -> usize {
+        let reactor = self.inner().reactor.borrow();
+        reactor
+            .server(self.key)
+            .map_or(0, |server| server.connections)
+    }
+
+    /// Its sockets that are not destroyed, in no particular order.
+    pub fn sockets(&self) -> Vec<Socket> {
+        let keys = self.inner().reactor.borrow().sockets_of(self.key);
+        keys.into_iter()
+            .map(|key| Socket::at(self.inner(), key))
+            .collect()
+    }
+
+    /// Lets the server keep the loop alive while it listens; the default.
+    pub fn ref_(&self) -> &Self {
+        self.inner()
+            .reactor
+            .borrow_mut()
+            .set_referenced(self.key, true);
+        self
+    }
+
+    /// Lets the loop end although the server listens. Its connections count by themselves.
+    pub fn unref(&self) -> &Self {
+        self.inner()
+            .reactor
+            .borrow_mut()
+            .set_referenced(self.key, false);
+        self
+    }
+
+    /// Whether it keeps the loop alive while it listens.
+    pub fn has_ref(&self) -> bool {
+        self.inner().reactor.borrow().is_referenced(self.key)
+    }
+
+    /// Its id, which may be sent to other threads: [`LoopHandle::server`] gives the server back.
+    pub fn id(&self) -> ServerId {
+        ServerId(self.key)
+    }
+
+    /// The number of the listening descriptor, while there is one.
+    pub fn raw_fd(&self) -> Option<RawFd> {
+        self.inner().reactor.borrow_mut().show_fd(self.key)
+    }
+
+    /// The loop it belongs to.
+    pub fn event_loop(&self) -> &LoopHandle {
+        &self.handle
+    }
+}
+
+/// Events.
+impl Server {
+    /// It listens: Node's `listening`. Each time, and never when `close` came first.
+    pub fn on_listening(&self, call: impl FnMut(&Server) + 'static) -> &Self {
+        self.add(
+            EventKind::Listening,
+            false,
+            ServerCallback::Plain(Box::new(call)),
+        )
+    }
+
+    /// A connection was accepted: Node's `connection`. No byte of it is read before the listeners return.
+    pub fn on_connection(&self, call: impl FnMut(&Socket) + 'static) -> &Self {
+        self.add(
+            EventKind::Connection,
+            false,
+            ServerCallback::Connection(Box::new(call)),
+        )
+    }
+
+    /// It is closed, and so are all its connections: Node's `close`.
+    pub fn on_close(&self, call: impl FnMut(&Server) + 'static) -> &Self {
+        self.add(
+            EventKind::Close,
+            false,
+            ServerCallback::Plain(Box::new(call)),
+        )
+    }
+
+    /// Accepting failed: Node's `error`. Out of descriptors it comes once until accepting succeeds again; the server
+    /// goes on listening and recovers by itself. What `listen` itself meets is returned by it, not told here.
+    pub fn on_error(&self, call: impl FnMut(&Server, &Error) + 'static) -> &Self {
+        self.add(
+            EventKind::Error,
+            false,
+            ServerCallback::Error(Box::new(call)),
+        )
+    }
+
+    /// Removes all listeners of one kind, and stops the emission of that event that may be under way.
+    pub fn remove_all_listeners(&self, kind: EventKind) -> &Self {
+        let face = &mut *self.inner().face.borrow_mut();
+        if let Some(server) = face.server(self.key) {
+            let removed = server.listeners.remove_where(|k, _| k == kind);
+            face.discard(removed);
+        }
+        self
+    }
+
+    /// How many listeners of one kind there are.
+    pub fn listener_count(&self, kind: EventKind) -> usize {
+        let mut face = self.inner().face.borrow_mut();
+        face.server(self.key)
+            .map_or(0, |server| server.listeners.count(|k, _| k == kind))
+    }
+
+    fn add(&self, kind: EventKind, once: bool, callback: ServerCallback) -> &Self {
+        let inner = self.inner();
+        if inner.is_dead() {
+            return self;
+        }
+        let face = &mut *inner.face.borrow_mut();
+        match face.server(self.key) {
+            Some(server) => {
+                server.listeners.add(kind, once, callback);
+            }
+            None => face.discard(callback),
+        }
+        self
+    }
+}
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Server) -> bool {
+        self.key == other.key && Rc::ptr_eq(self.inner(), other.inner())
+    }
+}
+
+impl Eq for Server {}
+
+impl Hash for Server {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("id", &self.key)
+            .field("address", &self.address())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A listener where the options say, listening.
+fn bind(options: &ListenOptions) -> Result<Listener> {
+    let ip = |ip: std::net::IpAddr, port| Address::Ip(SocketAddr::from((ip, port)));
+    match options.target()? {
+        ListenTarget::Address(address) => bind_to(options, &address),
+        ListenTarget::Any(port) => first_possible(
+            options,
+            &ip(Ipv6Addr::UNSPECIFIED.into(), port),
+            &ip(Ipv4Addr::UNSPECIFIED.into(), port),
+        ),
+        ListenTarget::Localhost(port) => first_possible(
+            options,
+            &ip(Ipv4Addr::LOCALHOST.into(), port),
+            &ip(Ipv6Addr::LOCALHOST.into(), port),
+        ),
+        ListenTarget::Name(name, _) => Err(Error::lookup(Code::HostNotFound, &name)),
+    }
+}
+
+/// The second address only where the machine does not know the family of the first.
+fn first_possible(options: &ListenOptions, first: &Address, second: &Address) -> Result<Listener> {
+    match bind_to(options, first) {
+        Err(error)
+            if matches!(
+                error.code(),
+                Code::AddrFamilyNotSupported | Code::AddrNotAvail | Code::InvalidArgument
+            ) =>
+        {
+            bind_to(options, second)
+        }
+        other => other,
+    }
+}
+
+fn bind_to(options: &ListenOptions, address: &Address) -> Result<Listener> {
+    let bound = match address {
+        Address::Ip(address) => Listener::bind_tcp(*address, options.ipv6_only, options.reuse_port),
+        Address::Path(path) => Listener::bind_path(path),
+        Address::Abstract(name) => Listener::bind_abstract(name),
+        Address::Unnamed => Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+    bound
+        .and_then(|listener| listener.listen(backlog).map(|()| listener))
+        .map_err(|error| Error::listen(&error, address))
+}

@@ -1,0 +1,148 @@
+//! Accepting: one connection a step; out of descriptors it sheds, or rests and tries again by timer, because an
+//! edge-triggered poll never mentions those again who already wait.
+
+use super::clock::deadline_tick;
+use super::ops::apply_tuning;
+use super::poller::Registered;
+use super::ready::Step;
+use super::source::{Inherited, SocketSource, Source, Tuning};
+use super::{Event, Reactor};
+use crate::address::Address;
+use crate::arena::Key;
+use crate::conn::Nanos;
+use crate::error::Error;
+use crate::sys::{classify_accept, AcceptError, Stream};
+
+/// How long accepting rests when not even shedding is possible.
+const REST: Nanos = 100_000_000;
+
+impl Reactor {
+    pub(super) fn step_server(&mut self, key: Key) -> Step {
+        let Some(Source::Server(server)) = self.sources.get_mut(key) else {
+            return Step::Done;
+        };
+        if !server.readable || server.retry.is_some() {
+            return Step::Done;
+        }
+        let Some(listener) = &server.listener else {
+            return Step::Done;
+        };
+        let error = match listener.accept() {
+            Ok((stream, remote)) => {
+                server.starved = false;
+                let inherited = server.inherited;
+                return self.accepted(key, stream, remote, inherited);
+            }
+            Err(error) => error,
+        };
+        match classify_accept(&error) {
+            AcceptError::WouldBlock => {
+                server.readable = false;
+                Step::Done
+            }
+            AcceptError::PerConnection => Step::Again,
+            AcceptError::OutOfResources => {
+                if std::mem::replace(&mut server.starved, true) {
+                    return self.shed(key);
+                }
+                Step::Event(Event::AcceptError {
+                    server: key,
+                    error: Error::accept(&error),
+                })
+            }
+            AcceptError::Fatal => {
+                server.readable = false;
+                Step::Event(Event::AcceptError {
+                    server: key,
+                    error: Error::accept(&error),
+                })
+            }
+        }
+    }
+
+    fn accepted(
+        &mut self,
+        server: Key,
+        stream: Stream,
+        remote: Address,
+        inherited: Inherited,
+    ) -> Step {
+        apply_tuning(&stream, Tuning::default(), inherited.tuning);
+        let mut socket = SocketSource::adopted(inherited.limits, stream, remote);
+        socket.tuning = inherited.tuning;
+        socket.server = Some(server);
+        socket.registered = Registered::Read;
+        if inherited.timeout > 0 {
+            socket.conn.idle_mut().set(inherited.timeout, self.now);
+        }
+        let key = self.insert(Source::Socket(socket));
+        let Some(stream) = self.socket(key).and_then(|socket| socket.stream.as_ref()) else {
+            return Step::Again;
+        };
+        if self
+            .poller
+            .register(stream, key, Registered::No, Registered::Read)
+            .is_err()
+        {
+            // The kernel has no room to watch it: as good as refused.
+            self.counters.connections_dropped += 1;
+            self.remove(key);
+            return Step::Again;
+        }
+        if inherited.timeout > 0 {
+            self.start_idle_timer(key);
+        }
+        if let Some(server) = self.server_mut(server) {
+            server.connections += 1;
+            server.open += 1;
+        }
+        Step::Event(Event::Connection {
+            server,
+            socket: key,
+        })
+    }
+
+    /// Out of descriptors: those who wait are turned away with the reserve descriptor.
+    fn shed(&mut self, key: Key) -> Step {
+        let Reactor {
+            sources,
+            reserve,
+            counters,
+            wheel,
+            now,
+            ..
+        } = self;
+        let Some(Source::Server(server)) = sources.get_mut(key) else {
+            return Step::Done;
+        };
+        let Some(listener) = &server.listener else {
+            return Step::Done;
+        };
+        match reserve.shed(listener) {
+            Ok(true) => {
+                counters.connections_dropped += 1;
+                Step::Again
+            }
+            Ok(false) => {
+                server.readable = false;
+                Step::Done
+            }
+            Err(_) => {
+                server.retry = Some(wheel.insert(deadline_tick(*now + REST), key));
+                Step::Done
+            }
+        }
+    }
+
+    /// The rest is over.
+    pub(super) fn accept_again(&mut self, key: Key) {
+        let Some(Source::Server(server)) = self.sources.get_mut(key) else {
+            return;
+        };
+        if let Some(timer) = server.retry.take() {
+            self.wheel.cancel(timer);
+        }
+        server.readable = true;
+        self.schedule(key);
+    }
+}

@@ -1,0 +1,381 @@
+//! The reactor: readiness in, system calls out, every input told to the pure connection.
+//!
+//! It runs no user code and holds no closure. What happened comes out as [`Event`]s, one at a time, and as notices
+//! that wait until the running callback has returned; `net` turns both into calls.
+
+mod accept;
+mod clock;
+mod dial;
+mod drive;
+mod ops;
+mod poller;
+mod ready;
+mod server;
+mod source;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::Waker;
+
+use crate::arena::{Arena, Key};
+use crate::conn::{Nanos, Notice};
+use crate::error::Error;
+use crate::sys::Reserve;
+#[cfg(any(test, feature = "sim"))]
+use crate::sys::Sim;
+use crate::timer::Wheel;
+use clock::Clock;
+use poller::Poller;
+
+pub(crate) use clock::nanos;
+pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
+
+/// Reads, writes and accepts of one source in one turn, however small.
+const MAX_ROUNDS: u32 = 64;
+
+/// What the loop was built with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) read_buffer: usize,
+    pub(crate) events: usize,
+    /// Bytes read from one source in one turn.
+    pub(crate) read_budget: usize,
+}
+
+/// What `net` delivers as soon as it happens.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Connection {
+        server: Key,
+        socket: Key,
+    },
+    AcceptError {
+        server: Key,
+        error: Error,
+    },
+    Connected(Key),
+    /// The first `len` bytes of the read buffer.
+    Data {
+        key: Key,
+        len: usize,
+    },
+    End(Key),
+    Timeout(Key),
+    Timer(Key),
+    /// Nothing by itself, but notices wait and come first.
+    Nothing,
+}
+
+/// What waits until the running callback has returned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deferred {
+    Conn(Key, Notice),
+    /// Connect, now that the caller has had time to change its mind.
+    Dial(Key),
+    /// The listeners of `end` have run; our side may have to end too.
+    EndDelivered(Key),
+    Listening {
+        server: Key,
+        listen: u32,
+    },
+    /// The next call that `net` keeps.
+    Call,
+}
+
+/// Counters since the loop was made.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) turns: u64,
+    pub(crate) events: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) sockets_open: usize,
+    pub(crate) connections_dropped: u64,
+}
+
+/// The source at work and what is left of its budget.
+struct Current {
+    key: Key,
+    bytes: usize,
+    rounds: u32,
+}
+
+pub(crate) struct Reactor {
+    sources: Arena<Source>,
+    poller: Poller,
+    clock: Clock,
+    now: Nanos,
+    /// Whether `now` is of the turn under way; outside a turn the clock is read.
+    in_turn: bool,
+    wheel: Wheel<Key>,
+    /// Sources with something to do.
+    ready: VecDeque<Key>,
+    /// How many of them belong to the batch under way.
+    batch: usize,
+    current: Option<Current>,
+    pub(crate) deferred: VecDeque<Deferred>,
+    closing_sockets: VecDeque<Key>,
+    closing_servers: VecDeque<Key>,
+    buffer: Box<[u8]>,
+    read_budget: usize,
+    /// Referenced active sources.
+    alive: usize,
+    reserve: Reserve,
+    /// Owned chunks that are done with: their owners may be the user's, so they are dropped between callbacks.
+    released: Vec<Bytes>,
+    pub(crate) counters: Counters,
+}
+
+impl Reactor {
+    pub(crate) fn new(settings: Settings) -> io::Result<(Reactor, Arc<Waker>)> {
+        let (poller, waker) = Poller::new(settings.events)?;
+        Ok((Reactor::with(settings, poller, Clock::system()), waker))
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn simulated(settings: Settings, sim: &Sim) -> Reactor {
+        let poller = Poller::simulated(sim.clone());
+        Reactor::with(settings, poller, Clock::simulated(sim.clone()))
+    }
+
+    fn with(settings: Settings, poller: Poller, clock: Clock) -> Reactor {
+        Reactor {
+            sources: Arena::new(),
+            poller,
+            now: clock.read(),
+            clock,
+            in_turn: false,
+            wheel: Wheel::new(),
+            ready: VecDeque::new(),
+            batch: 0,
+            current: None,
+            deferred: VecDeque::new(),
+            closing_sockets: VecDeque::new(),
+            closing_servers: VecDeque::new(),
+            buffer: vec![0; settings.read_buffer].into(),
+            read_budget: settings.read_budget,
+            alive: 0,
+            reserve: Reserve::new(),
+            released: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
+        self.poller.raw_fd()
+    }
+
+    /// Gives up every source. The caller drops the result when no borrow is left.
+    pub(crate) fn dismantle(&mut self) -> impl Sized + use<> {
+        self.ready.clear();
+        self.deferred.clear();
+        self.closing_sockets.clear();
+        self.closing_servers.clear();
+        self.current = None;
+        self.alive = 0;
+        self.counters.sockets_open = 0;
+        let poller = std::mem::replace(&mut self.poller, Poller::Closed);
+        (
+            std::mem::replace(&mut self.sources, Arena::new()),
+            std::mem::replace(&mut self.wheel, Wheel::new()),
+            self.take_released(),
+            poller,
+        )
+    }
+}
+
+/// Parts of a turn.
+impl Reactor {
+    pub(crate) fn begin_turn(&mut self) {
+        self.counters.turns += 1;
+        self.in_turn = true;
+        if !self.wheel.is_empty() {
+            self.now = self.clock.read();
+        }
+    }
+
+    /// The turn is over, or a panic has ended it.
+    pub(crate) fn leave_turn(&mut self) {
+        self.in_turn = false;
+        self.sources.recycle();
+        #[cfg(debug_assertions)]
+        if !std::thread::panicking() {
+            self.check();
+        }
+    }
+
+    pub(crate) fn timers(&self) -> usize {
+        self.wheel.len()
+    }
+
+    /// Waits for readiness, at most until the next timer and for `max_wait`, and not at all when work is left.
+    pub(crate) fn poll(&mut self, max_wait: Option<Duration>, idle: bool) -> io::Result<()> {
+        let timeout = if idle {
+            min(max_wait, self.next_timeout())
+        } else {
+            Some(Duration::ZERO)
+        };
+        self.poller.poll(timeout)?;
+        self.now = self.clock.read();
+        self.take_wakeups();
+        Ok(())
+    }
+
+    /// Nothing here needs another turn at once.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+            && self.current.is_none()
+            && self.deferred.is_empty()
+            && self.closing_sockets.is_empty()
+            && self.closing_servers.is_empty()
+    }
+
+    /// Something referenced is active, or an event is still to be delivered.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive > 0
+            || !self.deferred.is_empty()
+            || !self.closing_sockets.is_empty()
+            || !self.closing_servers.is_empty()
+    }
+
+    /// Time until the next timer, user's or idle.
+    pub(crate) fn next_timeout(&self) -> Option<Duration> {
+        let tick = self.wheel.next_deadline()?;
+        Some(clock::until(tick, self.clock.read()))
+    }
+
+    /// The time of the turn under way; outside a turn the clock is read.
+    pub(crate) fn now(&self) -> Nanos {
+        if self.in_turn {
+            self.now
+        } else {
+            self.clock.read()
+        }
+    }
+
+    pub(crate) fn instant(&self) -> Instant {
+        self.clock.instant(self.now())
+    }
+
+    /// The read buffer, for as long as its bytes are with the user.
+    pub(crate) fn lend_buffer(&mut self) -> Box<[u8]> {
+        std::mem::take(&mut self.buffer)
+    }
+
+    pub(crate) fn restore_buffer(&mut self, buffer: Box<[u8]>) {
+        self.buffer = buffer;
+    }
+
+    /// Owned chunks to drop once no borrow is left.
+    pub(crate) fn take_released(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.released)
+    }
+
+    pub(crate) fn has_released(&self) -> bool {
+        !self.released.is_empty()
+    }
+}
+
+/// Sources.
+impl Reactor {
+    pub(crate) fn insert(&mut self, source: Source) -> Key {
+        if source.liveness().counts() {
+            self.alive += 1;
+        }
+        if matches!(source, Source::Socket(_)) {
+            self.counters.sockets_open += 1;
+        }
+        self.sources.insert(source)
+    }
+
+    /// The one place that frees a slot.
+    pub(crate) fn remove(&mut self, key: Key) -> Option<Source> {
+        let source = self.sources.remove(key)?;
+        if source.liveness().counts() {
+            self.alive -= 1;
+        }
+        if matches!(source, Source::Socket(_)) {
+            self.counters.sockets_open -= 1;
+        }
+        Some(source)
+    }
+
+    pub(crate) fn contains(&self, key: Key) -> bool {
+        self.sources.contains(key)
+    }
+
+    pub(crate) fn socket(&self, key: Key) -> Option<&SocketSource> {
+        self.sources.get(key)?.as_socket()
+    }
+
+    fn socket_mut(&mut self, key: Key) -> Option<&mut SocketSource> {
+        self.sources.get_mut(key)?.as_socket_mut()
+    }
+
+    pub(crate) fn server(&self, key: Key) -> Option<&ServerSource> {
+        self.sources.get(key)?.as_server()
+    }
+
+    pub(crate) fn server_mut(&mut self, key: Key) -> Option<&mut ServerSource> {
+        self.sources.get_mut(key)?.as_server_mut()
+    }
+
+    pub(crate) fn sources(&self) -> impl Iterator<Item = (Key, &Source)> {
+        self.sources.iter()
+    }
+
+    pub(crate) fn is_referenced(&self, key: Key) -> bool {
+        self.sources
+            .get(key)
+            .is_some_and(|source| source.liveness().referenced)
+    }
+
+    pub(crate) fn set_referenced(&mut self, key: Key, referenced: bool) {
+        self.change_liveness(key, |liveness| liveness.referenced = referenced);
+    }
+
+    fn set_active(&mut self, key: Key, active: bool) {
+        self.change_liveness(key, |liveness| liveness.active = active);
+    }
+
+    fn change_liveness(&mut self, key: Key, change: impl FnOnce(&mut source::Liveness)) {
+        let Some(source) = self.sources.get_mut(key) else {
+            return;
+        };
+        let liveness = source.liveness_mut();
+        let before = liveness.counts();
+        change(liveness);
+        let after = liveness.counts();
+        self.alive = self.alive + usize::from(after) - usize::from(before);
+    }
+
+    /// The count of referenced active sources is right. Costly, so large loops are checked now and then.
+    #[cfg(debug_assertions)]
+    fn check(&self) {
+        if self.sources.len() > 256 && self.counters.turns % 64 != 0 {
+            return;
+        }
+        let alive = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.liveness().counts())
+            .count();
+        assert_eq!(self.alive, alive, "the reference count is wrong");
+    }
+}
+
+fn min(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,426 @@
+//! The user's commands on one socket. Each acts at once as far as it can; what it causes waits as a notice.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::poller::Registered;
+use super::source::{SocketSource, Source, Tuning};
+use super::{nanos, Deferred, Reactor};
+use crate::address::Address;
+use crate::arena::Key;
+use crate::conn::{Admission, Cause, Conn, Limits, Notice, Payload, WriteStatus};
+use crate::sys::Stream;
+
+impl Reactor {
+    /// A socket that is not connected.
+    pub(crate) fn new_socket(&mut self, limits: Limits) -> Key {
+        self.insert(Source::Socket(SocketSource::new(Conn::new(limits))))
+    }
+
+    /// A connected stream becomes a socket of this loop.
+    pub(crate) fn adopt(
+        &mut self,
+        limits: Limits,
+        stream: Stream,
+        remote: Address,
+    ) -> io::Result<Key> {
+        let key = self.insert(Source::Socket(SocketSource::adopted(
+            limits, stream, remote,
+        )));
+        let Reactor {
+            sources, poller, ..
+        } = self;
+        if let Some(Source::Socket(socket)) = sources.get_mut(key) {
+            if let Some(stream) = &socket.stream {
+                let result = poller.register(stream, key, Registered::No, Registered::Read);
+                socket.registered = Registered::Read;
+                if let Err(error) = result {
+                    self.remove(key);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(key)
+    }
+
+    /// Two sockets connected to each other.
+    pub(crate) fn adopt_pair(&mut self, a: Stream, b: Stream) -> io::Result<(Key, Key)> {
+        let a = self.adopt(Limits::default(), a, Address::Unnamed)?;
+        match self.adopt(Limits::default(), b, Address::Unnamed) {
+            Ok(b) => Ok((a, b)),
+            Err(error) => {
+                self.remove(a);
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes. `None`: there is no such socket any more.
+    pub(crate) fn write(
+        &mut self,
+        key: Key,
+        payload: Payload<'_>,
+        callback: bool,
+    ) -> Option<WriteStatus> {
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            if let Payload::Owned(bytes) = payload {
+                self.released.push(bytes);
+            }
+            return None;
+        };
+        let len = payload.as_slice().len();
+        let mut sent = 0;
+        match socket.conn.admit(len, &mut self.released) {
+            Admission::Refused => {
+                if let Payload::Owned(bytes) = payload {
+                    self.released.push(bytes);
+                }
+                self.settle(key);
+                return Some(WriteStatus::Refused);
+            }
+            Admission::Try if len > 0 && socket.ready.writable => {
+                let Some(stream) = &socket.stream else {
+                    return None;
+                };
+                match stream.write(payload.as_slice()) {
+                    Ok(n) => sent = n,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.wait_writable(key)
+                    }
+                    Err(error) => {
+                        if let Payload::Owned(bytes) = payload {
+                            self.released.push(bytes);
+                        }
+                        self.write_failed(key, &error);
+                        return Some(WriteStatus::Refused);
+                    }
+                }
+            }
+            Admission::Try | Admission::Queue => {}
+        }
+        Some(self.keep(key, payload, sent, callback))
+    }
+
+    /// Books an admitted payload of which `sent` bytes are with the kernel.
+    fn keep(&mut self, key: Key, payload: Payload<'_>, sent: usize, callback: bool) -> WriteStatus {
+        let now = self.now();
+        let len = payload.as_slice().len();
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return WriteStatus::Refused;
+        };
+        let status = socket
+            .conn
+            .accept(payload, sent, callback, &mut self.released);
+        let idle = socket.conn.idle_mut();
+        let started = if sent > 0 {
+            idle.touch(now)
+        } else {
+            idle.wake(now)
+        };
+        // A short send may have hit the end of the kernel's room: only `WouldBlock` tells, so the loop tries on.
+        // A cork that has grown too large is sent, too.
+        if socket.conn.wants_flush() && socket.ready.writable && (sent > 0 || len > 0) {
+            self.schedule(key);
+        }
+        self.counters.bytes_out += sent as u64;
+        if started {
+            self.start_idle_timer(key);
+        }
+        if callback || status == WriteStatus::Refused {
+            self.settle(key);
+        }
+        status
+    }
+
+    pub(crate) fn end(&mut self, key: Key) {
+        self.with_conn(key, |conn, released| {
+            conn.end(released);
+        });
+        self.flush_now(key);
+    }
+
+    pub(crate) fn cork(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.cork());
+    }
+
+    pub(crate) fn uncork(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.uncork());
+        self.flush_now(key);
+    }
+
+    pub(crate) fn destroy(&mut self, key: Key, cause: Cause) {
+        self.with_conn(key, |conn, released| {
+            conn.destroy(cause, released);
+        });
+    }
+
+    /// Sends at once what was held back, as far as the kernel takes it; the loop does the rest.
+    pub(super) fn flush_now(&mut self, key: Key) {
+        let may = |reactor: &Reactor| {
+            reactor
+                .socket(key)
+                .is_some_and(|socket| socket.ready.writable && socket.conn.wants_flush())
+        };
+        if may(self) {
+            self.flush(key);
+        }
+        if may(self) {
+            self.schedule(key);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.set_flowing(false));
+        self.flow_changed(key);
+    }
+
+    pub(crate) fn resume(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.set_flowing(true));
+        self.flow_changed(key);
+    }
+
+    pub(crate) fn reader_attached(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.reader_attached());
+        self.flow_changed(key);
+    }
+
+    /// A destination of this socket's pipe is full.
+    pub(crate) fn rest(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.rest());
+    }
+
+    /// That destination is empty again, or gone.
+    pub(crate) fn wake(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.wake());
+        self.flow_changed(key);
+    }
+
+    /// Lazy: a socket that stops reading keeps its interest and only ignores readiness. No system call is made.
+    fn flow_changed(&mut self, key: Key) {
+        let Some(socket) = self.socket(key) else {
+            return;
+        };
+        if socket.conn.wants_read() {
+            self.restore_read_interest(key);
+        } else if socket.ready.peek_due || socket.conn.has_write_error() {
+            self.schedule(key);
+        }
+    }
+
+    pub(crate) fn set_timeout(&mut self, key: Key, period: Duration) {
+        let now = self.now();
+        let Some(socket) = self.socket_mut(key) else {
+            return;
+        };
+        if socket.conn.destroyed() {
+            return;
+        }
+        socket.conn.idle_mut().set(nanos(period), now);
+        self.start_idle_timer(key);
+    }
+
+    /// Remembers options and applies what changed, if there is something to apply it to.
+    pub(crate) fn tune(&mut self, key: Key, change: impl FnOnce(&mut Tuning)) {
+        let Some(socket) = self.socket_mut(key) else {
+            return;
+        };
+        let old = socket.tuning;
+        change(&mut socket.tuning);
+        if socket.conn.is_open() {
+            if let Some(stream) = &socket.stream {
+                apply_tuning(stream, old, socket.tuning);
+            }
+        }
+    }
+
+    pub(crate) fn change_limits(&mut self, key: Key, change: impl FnOnce(&mut Limits)) {
+        if let Some(socket) = self.socket_mut(key) {
+            change(socket.conn.limits_mut());
+        }
+    }
+
+    /// A user is about to see the number of the descriptor: from now on others may hold the same socket.
+    pub(crate) fn show_fd(&mut self, key: Key) -> Option<std::os::fd::RawFd> {
+        match self.sources.get_mut(key)? {
+            Source::Socket(socket) => {
+                socket.shared = true;
+                socket.stream.as_ref()?.raw_fd()
+            }
+            Source::Server(server) => {
+                server.shared = true;
+                Some(server.listener.as_ref()?.raw_fd())
+            }
+            Source::Timer(_) => None,
+        }
+    }
+
+    pub(crate) fn local_address(&self, key: Key) -> Option<Address> {
+        let socket = self.socket(key)?;
+        match &socket.stream {
+            Some(stream) => stream.local_address().ok(),
+            None => socket.local.as_deref().cloned(),
+        }
+    }
+
+    /// Somebody will be there to ask for the local address in `error` or `close`: keep it past the descriptor.
+    pub(crate) fn keep_local_address(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            socket.keep_local = true;
+        }
+    }
+}
+
+/// The way every change of a connection takes.
+impl Reactor {
+    /// Changes a connection, then draws the consequences.
+    pub(crate) fn with_conn(&mut self, key: Key, change: impl FnOnce(&mut Conn, &mut Vec<Bytes>)) {
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return;
+        };
+        change(&mut socket.conn, &mut self.released);
+        self.settle(key);
+    }
+
+    /// Draws the consequences of what happened to a connection: our FIN, its notices, its end.
+    pub(super) fn settle(&mut self, key: Key) {
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return;
+        };
+        if socket.conn.wants_shutdown() {
+            let result = socket
+                .stream
+                .as_ref()
+                .map_or(Ok(()), Stream::shutdown_write);
+            match result {
+                Ok(()) => socket.conn.handle_shut(),
+                Err(error) => return self.write_failed(key, &error),
+            }
+            // With nobody to read what comes now, it is read and discarded.
+            let discards = socket.conn.wants_read();
+            if discards {
+                self.restore_read_interest(key);
+            }
+        }
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return;
+        };
+        while let Some(notice) = socket.conn.poll_notice() {
+            socket.notices += 1;
+            self.deferred.push_back(Deferred::Conn(key, notice));
+        }
+        if socket.conn.destroyed() && !socket.released {
+            self.release(key);
+        }
+    }
+
+    /// What destroy does at once: the descriptor, the timer, the counts. `close` follows.
+    fn release(&mut self, key: Key) {
+        let Reactor {
+            sources,
+            poller,
+            wheel,
+            ..
+        } = self;
+        let Some(Source::Socket(socket)) = sources.get_mut(key) else {
+            return;
+        };
+        socket.released = true;
+        if let Some(stream) = socket.stream.take() {
+            if socket.keep_local {
+                socket.local = stream.local_address().ok().map(Box::new);
+            }
+            if socket.shared && socket.registered != Registered::No {
+                poller.deregister(&stream);
+            }
+        }
+        socket.registered = Registered::No;
+        if let Some(timer) = socket.idle_timer.take() {
+            wheel.cancel(timer);
+        }
+        let server = socket.server;
+        self.set_active(key, false);
+        self.closing_sockets.push_back(key);
+        if let Some(server) = server.and_then(|server| self.server_mut(server)) {
+            server.connections -= 1;
+        }
+    }
+
+    /// The next socket whose `close` is due. One with notices still waiting has its turn later.
+    pub(crate) fn next_close(&mut self) -> Option<Key> {
+        self.closing_sockets.pop_front()
+    }
+
+    pub(crate) fn closes_waiting(&self) -> usize {
+        self.closing_sockets.len()
+    }
+
+    pub(crate) fn postpone_close(&mut self, key: Key) {
+        self.closing_sockets.push_back(key);
+    }
+
+    /// `close` was delivered: the slot is freed, and a closed server may be done.
+    pub(crate) fn close_delivered(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            socket.conn.handle_close_delivered();
+        }
+        let Some(Source::Socket(socket)) = self.remove(key) else {
+            return;
+        };
+        if let Some(key) = socket.server {
+            if let Some(server) = self.server_mut(key) {
+                server.open -= 1;
+            }
+            self.server_maybe_done(key);
+        }
+    }
+
+    /// A callback was added to a connection that can only fail it.
+    pub(crate) fn abort_late_callback(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.abort_late_callback());
+    }
+
+    /// One callback is being failed; there may be more, and they come before anything else.
+    pub(crate) fn abort_again(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            socket.notices += 1;
+            self.deferred.push_front(Deferred::Conn(key, Notice::Abort));
+        }
+    }
+
+    /// A `drain` notice is being delivered: is it still true?
+    pub(crate) fn take_drain(&mut self, key: Key) -> bool {
+        self.socket_mut(key)
+            .is_some_and(|socket| socket.conn.take_drain())
+    }
+
+    pub(crate) fn end_delivered(&mut self, key: Key) {
+        self.with_conn(key, |conn, released| conn.handle_end_delivered(released));
+    }
+
+    pub(crate) fn finish_delivered(&mut self, key: Key) {
+        self.with_conn(key, |conn, released| conn.handle_finish_delivered(released));
+    }
+
+    pub(crate) fn notice_delivered(&mut self, key: Key) {
+        if let Some(socket) = self.socket_mut(key) {
+            socket.notices -= 1;
+        }
+    }
+
+    pub(crate) fn has_notices(&self, key: Key) -> bool {
+        self.socket(key).is_some_and(|socket| socket.notices > 0)
+    }
+}
+
+/// Failures are ignored: an option that cannot be set, on a socket the peer has just reset, changes nothing.
+pub(super) fn apply_tuning(stream: &Stream, old: Tuning, new: Tuning) {
+    if old.no_delay != new.no_delay {
+        let _ = stream.set_no_delay(new.no_delay);
+    }
+    if (old.keep_alive, old.keep_alive_delay) != (new.keep_alive, new.keep_alive_delay) {
+        let delay = Duration::from_secs(new.keep_alive_delay.into());
+        let _ = stream.set_keep_alive(new.keep_alive, Some(delay));
+    }
+}

@@ -1,0 +1,227 @@
+//! Waiting for readiness: mio's epoll, or the simulated network.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::arena::Key;
+use crate::sys::Stream;
+#[cfg(any(test, feature = "sim"))]
+use crate::sys::{MemEvent, Sim};
+
+/// The token of the waker: no key ever has it.
+const WAKER: Token = Token(usize::MAX);
+
+const _: () = assert!(
+    usize::BITS >= 64,
+    "a token holds an index and a generation of 32 bits each"
+);
+
+/// What a descriptor is registered for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Registered {
+    No,
+    Read,
+    ReadWrite,
+    /// A paused socket that kept being woken. mio knows no empty interest.
+    Write,
+}
+
+impl Registered {
+    pub(crate) fn reads(self) -> bool {
+        matches!(self, Registered::Read | Registered::ReadWrite)
+    }
+
+    pub(crate) fn writes(self) -> bool {
+        matches!(self, Registered::Write | Registered::ReadWrite)
+    }
+
+    fn interest(self) -> Interest {
+        // Urgent data stops a read short of what is there (pitfall C2): it must be seen to be reckoned with.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        const READ: Interest = Interest::READABLE.add(Interest::PRIORITY);
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        const READ: Interest = Interest::READABLE;
+        match self {
+            Registered::No => unreachable!("nothing is registered for nothing"),
+            Registered::Read => READ,
+            Registered::ReadWrite => READ | Interest::WRITABLE,
+            Registered::Write => Interest::WRITABLE,
+        }
+    }
+}
+
+/// One readiness event. Hang-ups and errors are hints: only a system call tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wakeup {
+    pub(crate) key: Key,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) hung_up: bool,
+    pub(crate) urgent: bool,
+}
+
+pub(crate) enum Poller {
+    Mio {
+        poll: Poll,
+        events: Events,
+    },
+    #[cfg(any(test, feature = "sim"))]
+    Sim {
+        sim: Sim,
+        events: Vec<MemEvent>,
+    },
+    /// The loop is gone; handles may still be there.
+    Closed,
+}
+
+impl Poller {
+    pub(crate) fn new(capacity: usize) -> io::Result<(Poller, Arc<Waker>)> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let events = Events::with_capacity(capacity);
+        Ok((Poller::Mio { poll, events }, Arc::new(waker)))
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn simulated(sim: Sim) -> Poller {
+        let events = Vec::new();
+        Poller::Sim { sim, events }
+    }
+
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
+        match self {
+            Poller::Mio { poll, .. } => Some(poll.as_raw_fd()),
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { .. } => None,
+            Poller::Closed => None,
+        }
+    }
+
+    /// Waits. A signal ends the wait without an event.
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Poller::Mio { poll, events } => match poll.poll(events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    events.clear();
+                    Ok(())
+                }
+                other => other,
+            },
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { sim, events } => {
+                events.clear();
+                sim.poll(timeout, events)
+            }
+            Poller::Closed => Ok(()),
+        }
+    }
+
+    /// The events of the last poll.
+    pub(crate) fn wakeups(&self, mut each: impl FnMut(Wakeup)) {
+        match self {
+            Poller::Mio { events, .. } => {
+                for event in events.iter().filter(|event| event.token() != WAKER) {
+                    each(Wakeup {
+                        key: Key::from_token(event.token().0 as u64),
+                        readable: event.is_readable(),
+                        writable: event.is_writable(),
+                        hung_up: event.is_read_closed() || event.is_error(),
+                        urgent: event.is_priority(),
+                    });
+                }
+            }
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { events, .. } => {
+                for event in events {
+                    each(Wakeup {
+                        key: Key::from_token(event.token),
+                        readable: event.readable,
+                        writable: event.writable,
+                        hung_up: event.read_closed || event.error,
+                        urgent: false,
+                    });
+                }
+            }
+            Poller::Closed => {}
+        }
+    }
+
+    /// Changes what `stream` is registered for from `old` to `new`.
+    pub(crate) fn register(
+        &self,
+        stream: &Stream,
+        key: Key,
+        old: Registered,
+        new: Registered,
+    ) -> io::Result<()> {
+        match self {
+            Poller::Mio { poll, .. } => match stream.raw_fd() {
+                Some(fd) => register_fd(poll, fd, key, old, new),
+                None => Err(io::ErrorKind::Unsupported.into()),
+            },
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { sim, .. } => match stream {
+                Stream::Mem(mem) => {
+                    sim.register(mem, key.to_token(), new.reads(), new.writes());
+                    Ok(())
+                }
+                _ => Err(io::ErrorKind::Unsupported.into()),
+            },
+            Poller::Closed => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub(crate) fn register_listener(&self, fd: RawFd, key: Key) -> io::Result<()> {
+        match self {
+            Poller::Mio { poll, .. } => {
+                register_fd(poll, fd, key, Registered::No, Registered::Read)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// For a descriptor that may outlive its close here: another may name the same socket.
+    pub(crate) fn deregister(&self, stream: &Stream) {
+        match self {
+            Poller::Mio { poll, .. } => {
+                if let Some(fd) = stream.raw_fd() {
+                    // Whoever saw the number may have closed it already; then there is nothing to undo.
+                    let _ = poll.registry().deregister(&mut SourceFd(&fd));
+                }
+            }
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { sim, .. } => {
+                if let Stream::Mem(mem) = stream {
+                    sim.deregister(mem);
+                }
+            }
+            Poller::Closed => {}
+        }
+    }
+
+    pub(crate) fn deregister_fd(&self, fd: RawFd) {
+        if let Poller::Mio { poll, .. } = self {
+            let _ = poll.registry().deregister(&mut SourceFd(&fd));
+        }
+    }
+}
+
+fn register_fd(
+    poll: &Poll,
+    fd: RawFd,
+    key: Key,
+    old: Registered,
+    new: Registered,
+) -> io::Result<()> {
+    let token = Token(key.to_token() as usize);
+    let registry = poll.registry();
+    match old {
+        Registered::No => registry.register(&mut SourceFd(&fd), token, new.interest()),
+        _ => registry.reregister(&mut SourceFd(&fd), token, new.interest()),
+    }
+}

@@ -1,0 +1,117 @@
+//! Servers: listening, closing, and what accepted sockets inherit.
+
+use std::io;
+
+use super::source::{Inherited, ServerSource, Source};
+use super::{Deferred, Reactor};
+use crate::address::Address;
+use crate::arena::Key;
+use crate::sys::Listener;
+
+impl Reactor {
+    pub(crate) fn new_server(&mut self, inherited: Inherited) -> Key {
+        self.insert(Source::Server(Box::new(ServerSource::new(inherited))))
+    }
+
+    /// Starts accepting on a listener that is bound and listens. `listening` follows.
+    pub(crate) fn serve(&mut self, key: Key, listener: Listener) -> io::Result<()> {
+        let Reactor {
+            sources,
+            poller,
+            deferred,
+            ..
+        } = self;
+        let Some(Source::Server(server)) = sources.get_mut(key) else {
+            return Ok(());
+        };
+        poller.register_listener(listener.raw_fd(), key)?;
+        server.listener = Some(listener);
+        server.readable = false;
+        server.starved = false;
+        server.listens = server.listens.wrapping_add(1);
+        let listen = server.listens;
+        deferred.push_back(Deferred::Listening {
+            server: key,
+            listen,
+        });
+        self.set_active(key, true);
+        Ok(())
+    }
+
+    /// Stops accepting at once. `close` follows the `close` of the last connection. False: it does not listen.
+    pub(crate) fn close_server(&mut self, key: Key) -> bool {
+        let Reactor {
+            sources,
+            poller,
+            wheel,
+            ..
+        } = self;
+        let Some(Source::Server(server)) = sources.get_mut(key) else {
+            return false;
+        };
+        let Some(listener) = server.listener.take() else {
+            return false;
+        };
+        if server.shared {
+            poller.deregister_fd(listener.raw_fd());
+            server.shared = false;
+        }
+        listener.close();
+        if let Some(timer) = server.retry.take() {
+            wheel.cancel(timer);
+        }
+        server.close_owed = true;
+        self.set_active(key, false);
+        self.server_maybe_done(key);
+        true
+    }
+
+    /// Puts a server whose last connection is gone among those whose `close` is due.
+    pub(super) fn server_maybe_done(&mut self, key: Key) {
+        let done = self
+            .server(key)
+            .is_some_and(|server| server.close_owed && server.open == 0);
+        if done && !self.closing_servers.contains(&key) {
+            self.closing_servers.push_back(key);
+        }
+    }
+
+    pub(crate) fn servers_closing(&self) -> usize {
+        self.closing_servers.len()
+    }
+
+    /// The next server whose `close` is to be delivered now.
+    pub(crate) fn next_server_close(&mut self) -> Option<Key> {
+        while let Some(key) = self.closing_servers.pop_front() {
+            if let Some(Source::Server(server)) = self.sources.get_mut(key) {
+                // A server that listened again meanwhile may have new connections: they come first.
+                if server.open == 0 && std::mem::take(&mut server.close_owed) {
+                    return Some(key);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether `listen` number `listen` is still in force, so that its `listening` may be told.
+    pub(crate) fn listen_stands(&self, key: Key, listen: u32) -> bool {
+        self.server(key)
+            .is_some_and(|server| server.listener.is_some() && server.listens == listen)
+    }
+
+    pub(crate) fn server_address(&self, key: Key) -> Option<Address> {
+        self.server(key)?.listener.as_ref()?.local_address().ok()
+    }
+
+    /// The sockets of a server that are not destroyed.
+    pub(crate) fn sockets_of(&self, server: Key) -> Vec<Key> {
+        self.sources()
+            .filter(|(_, source)| {
+                source
+                    .as_socket()
+                    .is_some_and(|socket| socket.server == Some(server) && !socket.conn.destroyed())
+            })
+            .map(|(key, _)| key)
+            .collect()
+    }
+}

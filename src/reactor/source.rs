@@ -1,0 +1,242 @@
+//! What the loop watches: sockets, servers and timers, each in one slot of the arena.
+
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::arena::Key;
+use crate::conn::{Conn, Limits, Nanos};
+use crate::connector::Connector;
+use crate::sys::{Listener, Stream};
+use crate::timer::TimerKey;
+
+use super::poller::Registered;
+
+/// One slot.
+pub(crate) enum Source {
+    Socket(SocketSource),
+    Server(Box<ServerSource>),
+    Timer(TimerSource),
+}
+
+impl Source {
+    pub(crate) fn liveness(&self) -> &Liveness {
+        match self {
+            Source::Socket(socket) => &socket.liveness,
+            Source::Server(server) => &server.liveness,
+            Source::Timer(timer) => &timer.liveness,
+        }
+    }
+
+    pub(crate) fn liveness_mut(&mut self) -> &mut Liveness {
+        match self {
+            Source::Socket(socket) => &mut socket.liveness,
+            Source::Server(server) => &mut server.liveness,
+            Source::Timer(timer) => &mut timer.liveness,
+        }
+    }
+
+    pub(crate) fn as_socket(&self) -> Option<&SocketSource> {
+        match self {
+            Source::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_socket_mut(&mut self) -> Option<&mut SocketSource> {
+        match self {
+            Source::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_server(&self) -> Option<&ServerSource> {
+        match self {
+            Source::Server(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_server_mut(&mut self) -> Option<&mut ServerSource> {
+        match self {
+            Source::Server(server) => Some(server),
+            _ => None,
+        }
+    }
+}
+
+/// Whether a source keeps the loop alive: it does when both are true.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Liveness {
+    pub(crate) referenced: bool,
+    pub(crate) active: bool,
+}
+
+impl Liveness {
+    pub(crate) const IDLE: Liveness = Liveness {
+        referenced: true,
+        active: false,
+    };
+    pub(crate) const ACTIVE: Liveness = Liveness {
+        referenced: true,
+        active: true,
+    };
+
+    pub(crate) fn counts(self) -> bool {
+        self.referenced && self.active
+    }
+}
+
+/// Readiness that a system call has not used up yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Readiness {
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    /// The peer may be gone: a short read does not mean that nothing is left.
+    pub(crate) hung_up: bool,
+    /// Urgent data may have stopped a read short.
+    pub(crate) urgent: bool,
+    /// A hang-up was signalled and no peek has looked yet.
+    pub(crate) peek_due: bool,
+}
+
+/// Options of the descriptor, remembered until there is one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Tuning {
+    pub(crate) no_delay: bool,
+    pub(crate) keep_alive: bool,
+    /// In whole seconds; zero leaves the system's.
+    pub(crate) keep_alive_delay: u32,
+}
+
+impl Tuning {
+    pub(crate) fn set_keep_alive(&mut self, on: bool, delay: Option<Duration>) {
+        self.keep_alive = on;
+        if on {
+            let seconds = delay.map_or(0, |delay| delay.as_secs());
+            self.keep_alive_delay = u32::try_from(seconds).unwrap_or(u32::MAX);
+        }
+    }
+}
+
+pub(crate) struct SocketSource {
+    pub(crate) conn: Conn,
+    /// `None` before connect and once destroyed.
+    pub(crate) stream: Option<Stream>,
+    pub(crate) ready: Readiness,
+    pub(crate) registered: Registered,
+    pub(crate) liveness: Liveness,
+    /// It stands in the ready list.
+    pub(crate) queued: bool,
+    /// Its number was shown to the user: others may hold the same socket.
+    pub(crate) shared: bool,
+    /// What destroy does once has been done.
+    pub(crate) released: bool,
+    /// Wake-ups while nobody wanted to read.
+    pub(crate) vain_wakeups: u8,
+    pub(crate) tuning: Tuning,
+    /// Notices not delivered yet; `close` waits for them.
+    pub(crate) notices: u32,
+    pub(crate) idle_timer: Option<TimerKey>,
+    pub(crate) server: Option<Key>,
+    pub(crate) remote: Option<Address>,
+    /// A listener may ask for the local address after destroy.
+    pub(crate) keep_local: bool,
+    /// Kept from destroy on, if anybody will be there to ask.
+    pub(crate) local: Option<Box<Address>>,
+    pub(crate) connector: Option<Box<Connector>>,
+}
+
+impl SocketSource {
+    pub(crate) fn new(conn: Conn) -> SocketSource {
+        SocketSource {
+            conn,
+            stream: None,
+            ready: Readiness::default(),
+            registered: Registered::No,
+            liveness: Liveness::IDLE,
+            queued: false,
+            shared: false,
+            released: false,
+            vain_wakeups: 0,
+            tuning: Tuning::default(),
+            notices: 0,
+            idle_timer: None,
+            server: None,
+            remote: None,
+            keep_local: false,
+            local: None,
+            connector: None,
+        }
+    }
+
+    /// One that came connected.
+    pub(crate) fn adopted(limits: Limits, stream: Stream, remote: Address) -> SocketSource {
+        SocketSource {
+            stream: Some(stream),
+            ready: Readiness {
+                writable: true,
+                ..Readiness::default()
+            },
+            liveness: Liveness::ACTIVE,
+            remote: Some(remote),
+            ..SocketSource::new(Conn::adopted(limits))
+        }
+    }
+}
+
+/// What accepted sockets inherit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) limits: Limits,
+    pub(crate) tuning: Tuning,
+    pub(crate) timeout: Nanos,
+}
+
+pub(crate) struct ServerSource {
+    /// `None` when not listening.
+    pub(crate) listener: Option<Listener>,
+    pub(crate) liveness: Liveness,
+    pub(crate) inherited: Inherited,
+    pub(crate) readable: bool,
+    pub(crate) queued: bool,
+    pub(crate) shared: bool,
+    /// An `accept` failed for want of resources and none has succeeded since: reported once.
+    pub(crate) starved: bool,
+    /// Set while accepting rests.
+    pub(crate) retry: Option<TimerKey>,
+    /// Not yet destroyed: Node's count.
+    pub(crate) connections: usize,
+    /// `close` not yet delivered.
+    pub(crate) open: usize,
+    /// Counts listens: a `listening` that was closed before its delivery is void.
+    pub(crate) listens: u32,
+    /// `close()` was called and `close` is not delivered yet.
+    pub(crate) close_owed: bool,
+}
+
+impl ServerSource {
+    pub(crate) fn new(inherited: Inherited) -> ServerSource {
+        ServerSource {
+            listener: None,
+            liveness: Liveness::IDLE,
+            inherited,
+            readable: false,
+            queued: false,
+            shared: false,
+            starved: false,
+            retry: None,
+            connections: 0,
+            open: 0,
+            listens: 0,
+            close_owed: false,
+        }
+    }
+}
+
+pub(crate) struct TimerSource {
+    pub(crate) timer: Option<TimerKey>,
+    pub(crate) liveness: Liveness,
+    pub(crate) period: Nanos,
+    pub(crate) deadline: Nanos,
+    pub(crate) repeats: bool,
+}

@@ -1,0 +1,237 @@
+//! A bound socket that accepts connections, and what the errors of accepting mean.
+
+use super::stream::{self, Stream};
+use super::{fd, sockopt};
+use crate::address::Address;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
+
+/// A socket to listen on. Closing or dropping it removes the path it was bound to, if the file
+/// there is still the one it made: by then another server may own the name.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    fd: OwnedFd,
+    is_tcp: bool,
+    file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Binds to a TCP address: [`socket_for`](Listener::socket_for), then [`bind`](Listener::bind).
+    pub(crate) fn bind_tcp(
+        address: SocketAddr,
+        ipv6_only: bool,
+        reuse_port: bool,
+    ) -> io::Result<Listener> {
+        let address = Address::Ip(address);
+        Self::socket_for(&address, ipv6_only, reuse_port)?.bind(&address)
+    }
+
+    pub(crate) fn bind_path(path: &Path) -> io::Result<Listener> {
+        let address = Address::Path(path.to_path_buf());
+        Self::socket_for(&address, false, false)?.bind(&address)
+    }
+
+    pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Listener> {
+        let address = Address::Abstract(name.to_vec());
+        Self::socket_for(&address, false, false)?.bind(&address)
+    }
+
+    /// The socket alone, for those who have to configure it before [`bind`](Listener::bind). The
+    /// two options are of TCP.
+    pub(crate) fn socket_for(
+        address: &Address,
+        ipv6_only: bool,
+        reuse_port: bool,
+    ) -> io::Result<Listener> {
+        let (fd, is_tcp) = match Stream::socket_for(address)? {
+            Stream::Tcp(fd) => (fd, true),
+            Stream::Unix(fd) => (fd, false),
+            #[cfg(any(test, feature = "sim"))]
+            Stream::Mem(_) => return Err(stream::invalid("nobody listens in a simulation")),
+        };
+        if is_tcp {
+            sockopt::set_reuse_address(&fd)?;
+            if matches!(address, Address::Ip(SocketAddr::V6(_))) {
+                // Always said, because the default is an administrator's.
+                sockopt::set_ipv6_only(&fd, ipv6_only)?;
+            }
+            if reuse_port {
+                sockopt::set_reuse_port(&fd)?;
+            }
+        }
+        Ok(Listener {
+            fd,
+            is_tcp,
+            file: None,
+        })
+    }
+
+    pub(crate) fn bind(mut self, address: &Address) -> io::Result<Listener> {
+        stream::bind(&self.fd, address)?;
+        if let Address::Path(path) = address {
+            self.file = SocketFile::at(path);
+        }
+        Ok(self)
+    }
+
+    /// Adopts a bound stream socket, else `InvalidInput`. Its path, if it has one, is its maker's
+    /// to remove.
+    pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Listener> {
+        if sockopt::stream_kind(&fd)?.is_none() {
+            return Err(stream::invalid("the descriptor is not a stream socket"));
+        }
+        let is_tcp = match stream::local_name(&fd)?.family() {
+            libc::AF_INET | libc::AF_INET6 => true,
+            libc::AF_UNIX => false,
+            _ => {
+                return Err(stream::invalid(
+                    "the descriptor is neither a TCP nor a UNIX socket",
+                ))
+            }
+        };
+        fd::prepare(&fd)?;
+        Ok(Listener {
+            fd,
+            is_tcp,
+            file: None,
+        })
+    }
+
+    /// Starts to listen, or changes the backlog, which reaches the kernel as it is.
+    pub(crate) fn listen(&self, backlog: i32) -> io::Result<()> {
+        // SAFETY: the call takes no pointers.
+        fd::retry(|| unsafe { libc::listen(self.fd.as_raw_fd(), backlog) })?;
+        Ok(())
+    }
+
+    /// The next waiting connection and its peer's address.
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
+        let (fd, peer) = fd::accept(&self.fd)?;
+        let stream = if self.is_tcp {
+            Stream::Tcp(fd)
+        } else {
+            Stream::Unix(fd)
+        };
+        Ok((stream, peer.to_address()))
+    }
+
+    /// Set once here, it is inherited by accepted sockets (on Linux).
+    pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
+        if self.is_tcp {
+            sockopt::set_no_delay(&self.fd, on)?;
+        }
+        Ok(())
+    }
+
+    /// Whole seconds of the delay count; none of them leaves the system's idle time. Inherited as
+    /// above.
+    pub(crate) fn set_keep_alive(&self, on: bool, delay: Option<Duration>) -> io::Result<()> {
+        if self.is_tcp {
+            sockopt::set_keep_alive(&self.fd, on, delay)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn local_address(&self) -> io::Result<Address> {
+        Ok(stream::local_name(&self.fd)?.to_address())
+    }
+
+    pub(crate) fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    pub(crate) fn borrow_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Closes the socket and removes its path; dropping does the same.
+    pub(crate) fn close(self) {}
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // While the socket is open the kernel cannot give its inode's number to another file, so
+        // look before closing.
+        if let Some(file) = &self.file {
+            file.remove_if_same();
+        }
+    }
+}
+
+/// What an error of accepting asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AcceptError {
+    /// No connection waits.
+    WouldBlock,
+    /// This connection is lost, the next may be well.
+    PerConnection,
+    /// No descriptor or memory: the connection still waits, and no new edge will tell of it.
+    OutOfResources,
+    /// The listener itself is of no use.
+    Fatal,
+}
+
+/// Sorts an error of [`Listener::accept`]: Linux hands the pending network errors of the new socket
+/// out here.
+pub(crate) fn classify_accept(error: &io::Error) -> AcceptError {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return AcceptError::WouldBlock;
+    }
+    let Some(errno) = error.raw_os_error() else {
+        return AcceptError::Fatal;
+    };
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if errno == libc::ENONET {
+        return AcceptError::PerConnection;
+    }
+    match errno {
+        libc::ECONNABORTED
+        | libc::ECONNRESET
+        | libc::EPROTO
+        | libc::EPERM
+        | libc::ENOPROTOOPT
+        | libc::EOPNOTSUPP
+        | libc::ENETDOWN
+        | libc::ENETUNREACH
+        | libc::EHOSTDOWN
+        | libc::EHOSTUNREACH
+        | libc::ETIMEDOUT => AcceptError::PerConnection,
+        libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => AcceptError::OutOfResources,
+        _ => AcceptError::Fatal,
+    }
+}
+
+/// The file of a UNIX listener, known again by device and inode.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Absolute, because the process may change its directory before it closes.
+    fn at(path: &Path) -> Option<SocketFile> {
+        let path = std::path::absolute(path).ok()?;
+        let identity = identity(&path)?;
+        Some(SocketFile { path, identity })
+    }
+
+    fn remove_if_same(&self) {
+        if identity(&self.path) == Some(self.identity) {
+            // It is gone or it stays; a close has nobody to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+#[cfg(test)]
+mod tests;
