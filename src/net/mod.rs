@@ -19,7 +19,6 @@ mod stats;
 mod timeout;
 
 use crate::error::{Error, Result};
-use crate::sys::Stream;
 
 pub use crate::address::{Address, Family};
 pub use crate::conn::WriteStatus;
@@ -107,7 +106,7 @@ pub fn create_connection(
     connect(event_loop, options, on_connect)
 }
 
-/// Two sockets connected to each other, by a UNIX socket pair.
+/// Two sockets connected to each other, by a UNIX socket pair (or in memory, on a simulated loop).
 ///
 /// # Errors
 ///
@@ -117,8 +116,7 @@ pub fn pair(event_loop: &LoopHandle) -> Result<(Socket, Socket)> {
     if inner.is_dead() {
         return Err(Error::loop_closed());
     }
-    let (a, b) = Stream::pair().map_err(|error| Error::system("socketpair", &error))?;
-    let adopted = inner.reactor.borrow_mut().adopt_pair(a, b);
-    let (a, b) = adopted.map_err(|error| Error::system("epoll_ctl", &error))?;
+    let pair = inner.reactor.borrow_mut().pair();
+    let (a, b) = pair.map_err(|error| Error::system("socketpair", &error))?;
     Ok((Socket::at(inner, a), Socket::at(inner, b)))
 }

@@ -46,7 +46,8 @@ impl Reactor {
     }
 
     /// Two sockets connected to each other.
-    pub(crate) fn adopt_pair(&mut self, a: Stream, b: Stream) -> io::Result<(Key, Key)> {
+    pub(crate) fn pair(&mut self) -> io::Result<(Key, Key)> {
+        let (a, b) = self.poller.stream_pair()?;
         let a = self.adopt(Limits::default(), a, Address::Unnamed)?;
         match self.adopt(Limits::default(), b, Address::Unnamed) {
             Ok(b) => Ok((a, b)),

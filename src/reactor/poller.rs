@@ -93,6 +93,18 @@ impl Poller {
         Poller::Sim { sim, events }
     }
 
+    /// Two streams connected to each other, of the kind that is polled here.
+    pub(crate) fn stream_pair(&self) -> io::Result<(Stream, Stream)> {
+        match self {
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { sim, .. } => {
+                let (a, b) = sim.pair();
+                Ok((Stream::Mem(a), Stream::Mem(b)))
+            }
+            _ => Stream::pair(),
+        }
+    }
+
     pub(crate) fn raw_fd(&self) -> Option<RawFd> {
         match self {
             Poller::Mio { poll, .. } => Some(poll.as_raw_fd()),

@@ -1,0 +1,187 @@
+//! The user's commands on a connection.
+
+use bytes::Bytes;
+
+use super::state::{Cause, Phase, WriteSide};
+use super::{Admission, Conn, Idle, Limits, Payload, Pending, WriteStatus, CORK_LIMIT};
+use crate::error::Error;
+
+/// Writing.
+impl Conn {
+    /// May `len` bytes be written now? A refusal has already ended the connection, where it must.
+    pub(crate) fn admit(&mut self, len: usize, released: &mut Vec<Bytes>) -> Admission {
+        match self.state.phase() {
+            Phase::Closing | Phase::Closed => return Admission::Refused,
+            Phase::Idle => return self.refuse(Error::socket_closed(), released),
+            Phase::Connecting | Phase::Open => {}
+        }
+        if self.write_error.is_some() {
+            return Admission::Refused;
+        }
+        if self.state.write() != WriteSide::Open {
+            let error = if self.ended_by_peer {
+                Error::ended_by_peer()
+            } else {
+                Error::write_after_end()
+            };
+            return self.refuse(error, released);
+        }
+        let waiting = self.buffer_size();
+        if waiting > 0 && self.over_limit(waiting + len) {
+            return self.refuse(Error::queue_full(self.limits.max_queued), released);
+        }
+        let open = self.state.phase() == Phase::Open;
+        if open && self.corked == 0 && waiting == 0 {
+            Admission::Try
+        } else {
+            Admission::Queue
+        }
+    }
+
+    /// Takes an admitted payload of which the kernel already has the first `sent` bytes.
+    pub(crate) fn accept(
+        &mut self,
+        payload: Payload<'_>,
+        sent: usize,
+        callback: bool,
+        released: &mut Vec<Bytes>,
+    ) -> WriteStatus {
+        let len = payload.as_slice().len();
+        if self.over_limit(self.buffer_size() + len - sent) {
+            keep_for_release(payload, released);
+            self.refuse(Error::queue_full(self.limits.max_queued), released);
+            return WriteStatus::Refused;
+        }
+        self.bytes_written += len as u64;
+        if sent == len {
+            keep_for_release(payload, released);
+        } else {
+            let queue = self.queue.get_or_insert_default();
+            match payload {
+                Payload::Borrowed(bytes) => queue.push_copy(&bytes[sent..]),
+                Payload::Owned(mut bytes) => {
+                    bytes::Buf::advance(&mut bytes, sent);
+                    queue.push_owned(bytes);
+                }
+            }
+        }
+        if callback {
+            self.mark();
+        }
+        self.status()
+    }
+
+    /// Queues our FIN behind what waits. False when there is nothing to end.
+    pub(crate) fn end(&mut self, released: &mut Vec<Bytes>) -> bool {
+        self.corked = 0;
+        if self.state.phase() == Phase::Idle {
+            return self.destroy(Cause::Destroyed, released);
+        }
+        self.state.end_requested()
+    }
+
+    pub(crate) fn cork(&mut self) {
+        self.corked = self.corked.saturating_add(1);
+    }
+
+    pub(crate) fn uncork(&mut self) {
+        self.corked = self.corked.saturating_sub(1);
+    }
+
+    fn over_limit(&self, waiting: usize) -> bool {
+        waiting > self.limits.max_queued
+    }
+
+    fn refuse(&mut self, error: Error, released: &mut Vec<Bytes>) -> Admission {
+        self.destroy(Cause::Failed(error), released);
+        // The refused write is the one that failed: its callback first.
+        self.pending.error_first = false;
+        Admission::Refused
+    }
+
+    fn mark(&mut self) {
+        let position = self.bytes_written;
+        if self.state.phase() == Phase::Open && self.queue.is_none() {
+            self.pending.wrote += 1;
+        } else {
+            self.queue.get_or_insert_default().mark(position);
+        }
+    }
+
+    fn status(&mut self) -> WriteStatus {
+        let waiting = self.buffer_size();
+        if waiting == 0 {
+            WriteStatus::Flushed
+        } else if waiting < self.limits.high_water_mark || (self.corked > 0 && waiting < CORK_LIMIT)
+        {
+            WriteStatus::Buffered
+        } else {
+            self.need_drain = true;
+            WriteStatus::Queued
+        }
+    }
+}
+
+/// The rest.
+impl Conn {
+    pub(crate) fn connect_started(&mut self) -> bool {
+        self.state.connect_started()
+    }
+
+    /// Ends the connection now. False when it has ended already. What waits is given up.
+    pub(crate) fn destroy(&mut self, cause: Cause, released: &mut Vec<Bytes>) -> bool {
+        let failed = matches!(cause, Cause::Failed(_));
+        if !self.state.destroyed(cause) {
+            return false;
+        }
+        if let Some(mut queue) = self.queue.take() {
+            queue.clear(released);
+        }
+        self.pending = Pending {
+            wrote: self.pending.wrote,
+            error: failed,
+            abort: true,
+            error_first: true,
+            ..Pending::default()
+        };
+        true
+    }
+
+    /// A callback came too late to succeed: ask for it to be called.
+    pub(crate) fn abort_late_callback(&mut self) {
+        self.pending.abort = true;
+    }
+
+    pub(crate) fn reader_attached(&mut self) {
+        self.state.reader_attached();
+    }
+
+    pub(crate) fn set_flowing(&mut self, flowing: bool) {
+        self.state.set_flowing(flowing);
+    }
+
+    /// A destination of a pipe asks for rest.
+    pub(crate) fn rest(&mut self) {
+        self.resting += 1;
+    }
+
+    /// That destination can take more, or is gone.
+    pub(crate) fn wake(&mut self) {
+        self.resting = self.resting.saturating_sub(1);
+    }
+
+    pub(crate) fn limits_mut(&mut self) -> &mut Limits {
+        &mut self.limits
+    }
+
+    pub(crate) fn idle_mut(&mut self) -> &mut Idle {
+        &mut self.idle
+    }
+}
+
+/// Owned bytes may have an owner with a destructor of the user's; the loop drops them when no call is under way.
+fn keep_for_release(payload: Payload<'_>, released: &mut Vec<Bytes>) {
+    if let Payload::Owned(bytes) = payload {
+        released.push(bytes);
+    }
+}

@@ -1,0 +1,125 @@
+//! What the kernel and the loop tell a connection.
+
+use bytes::Bytes;
+
+use super::state::{Cause, Phase, WriteSide};
+use super::Conn;
+use crate::error::Error;
+
+impl Conn {
+    pub(crate) fn handle_connected(&mut self) -> bool {
+        let connected = self.state.connected();
+        self.settle_queue();
+        connected
+    }
+
+    #[inline]
+    pub(crate) fn handle_read(&mut self, len: usize) {
+        self.bytes_read += len as u64;
+    }
+
+    /// The peer's FIN, after all its bytes. True: deliver `end`.
+    pub(crate) fn handle_eof(&mut self) -> bool {
+        self.write_error.is_none() && self.state.peer_ended()
+    }
+
+    pub(crate) fn handle_written(&mut self, sent: usize, released: &mut Vec<Bytes>) {
+        if let Some(queue) = &mut self.queue {
+            queue.advance(sent, released);
+        }
+        self.settle_queue();
+    }
+
+    /// Our FIN is with the kernel.
+    pub(crate) fn handle_shut(&mut self) {
+        if self.state.shut() {
+            self.pending.finish = true;
+        }
+    }
+
+    pub(crate) fn handle_read_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
+        match self.write_error.take() {
+            Some(stored) => self.fail_write(stored, released),
+            None => {
+                self.destroy(Cause::Failed(error), released);
+            }
+        }
+    }
+
+    /// The kernel refused bytes. What it still holds for us is read before that is told, if anybody reads.
+    pub(crate) fn handle_write_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
+        let drainable = self.wants_read();
+        if let Some(queue) = &mut self.queue {
+            // The marks stay: their callbacks fail together with the rest, in order.
+            queue.clear(released);
+        }
+        self.queue = None;
+        if drainable {
+            self.write_error.get_or_insert(error);
+        } else {
+            self.fail_write(error, released);
+        }
+    }
+
+    /// Nothing more can be read although a write has failed: report that.
+    pub(crate) fn settle_write_error(&mut self, released: &mut Vec<Bytes>) -> bool {
+        match self.write_error.take() {
+            Some(error) => {
+                self.fail_write(error, released);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The listeners of `end` have run: our side ends too, or was the last to.
+    pub(crate) fn handle_end_delivered(&mut self, released: &mut Vec<Bytes>) {
+        self.end_delivered = true;
+        if !self.limits.allow_half_open && self.end(released) {
+            self.ended_by_peer = true;
+        }
+        self.finish_if_done(released);
+    }
+
+    /// The listeners of `finish` have run.
+    pub(crate) fn handle_finish_delivered(&mut self, released: &mut Vec<Bytes>) {
+        self.finish_delivered = true;
+        self.finish_if_done(released);
+    }
+
+    pub(crate) fn handle_close_delivered(&mut self) {
+        self.state.close_delivered();
+    }
+
+    fn finish_if_done(&mut self, released: &mut Vec<Bytes>) {
+        if self.end_delivered && self.finish_delivered && self.destroy(Cause::Finished, released) {
+            self.pending.abort = false;
+        }
+    }
+
+    fn fail_write(&mut self, error: Error, released: &mut Vec<Bytes>) {
+        if self.destroy(Cause::Failed(error), released) {
+            self.pending.error_first = false;
+        }
+    }
+
+    /// Books what the queue has finished, and gives it up once nothing waits.
+    fn settle_queue(&mut self) {
+        let Some(queue) = &mut self.queue else { return };
+        let sent = self.bytes_written - queue.len() as u64;
+        self.pending.wrote += queue.take_marks(sent);
+        if queue.is_idle() {
+            self.queue = None;
+        }
+        if self.buffer_size() == 0 && self.drain_is_due() {
+            self.pending.drain = true;
+        }
+    }
+
+    pub(super) fn drain_is_due(&self) -> bool {
+        self.need_drain
+            && self.buffer_size() == 0
+            && self.state.phase() == Phase::Open
+            && self.state.write() == WriteSide::Open
+    }
+}

@@ -1,0 +1,91 @@
+//! What a connection wants done next, and the events it has to tell.
+
+use std::io::IoSlice;
+
+use super::state::{Flow, Phase, ReadSide, WriteSide};
+use super::{Conn, Notice, CORK_LIMIT};
+
+impl Conn {
+    /// Bytes are to be read: somebody wants them, or nobody ever will and our side has said all it had to say.
+    #[inline]
+    pub(crate) fn wants_read(&self) -> bool {
+        if self.state.phase() != Phase::Open || self.state.read() != ReadSide::Open {
+            return false;
+        }
+        match self.state.flow() {
+            Flow::Flowing => self.resting == 0,
+            Flow::Paused => false,
+            Flow::Initial => self.state.write() == WriteSide::Shut,
+        }
+    }
+
+    /// The peer may still end, and nobody reads: only a peek can tell.
+    pub(crate) fn may_peek(&self) -> bool {
+        self.state.phase() == Phase::Open
+            && self.state.read() == ReadSide::Open
+            && !self.wants_read()
+    }
+
+    /// Bytes wait and may go.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.state.phase() == Phase::Open
+            && (self.corked == 0 || self.buffer_size() >= CORK_LIMIT)
+            && self.buffer_size() > 0
+    }
+
+    /// All is sent and our FIN is next.
+    pub(crate) fn wants_shutdown(&self) -> bool {
+        self.state.phase() == Phase::Open
+            && self.state.write() == WriteSide::Ending
+            && self.buffer_size() == 0
+            && self.write_error.is_none()
+    }
+
+    pub(crate) fn has_write_error(&self) -> bool {
+        self.write_error.is_some()
+    }
+
+    /// What to send next, oldest first.
+    pub(crate) fn transmit<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.fill(slices))
+    }
+
+    /// The next event to deliver after the running callback.
+    pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+        let pending = &mut self.pending;
+        if std::mem::take(&mut pending.drain) {
+            return Some(Notice::Drain);
+        }
+        if pending.wrote > 0 {
+            pending.wrote -= 1;
+            return Some(Notice::Wrote);
+        }
+        if std::mem::take(&mut pending.finish) {
+            return Some(Notice::Finish);
+        }
+        let order = if pending.error_first {
+            [Notice::Error, Notice::Abort]
+        } else {
+            [Notice::Abort, Notice::Error]
+        };
+        for notice in order {
+            let flag = match notice {
+                Notice::Error => &mut pending.error,
+                _ => &mut pending.abort,
+            };
+            if std::mem::take(flag) {
+                return Some(notice);
+            }
+        }
+        None
+    }
+
+    /// A `drain` notice is being delivered: is it still true? Writes since then may have filled the queue again.
+    pub(crate) fn take_drain(&mut self) -> bool {
+        let due = self.drain_is_due();
+        if due {
+            self.need_drain = false;
+        }
+        due
+    }
+}
