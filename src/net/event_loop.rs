@@ -1,4 +1,4 @@
-//! The event loop, its handle, and one turn.
+//! The event loop, and one turn of it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -6,14 +6,13 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::face::{Face, Slot, TimerFace};
+use super::face::Face;
 use super::remote::Mailbox;
-use super::{LoopStats, Remote, Server, ServerId, Socket, SocketId, Timeout};
-use crate::arena::Key;
+use super::{Builder, LoopHandle};
 use crate::error::{Error, Result};
-use crate::reactor::{Deferred, Reactor, Settings};
+use crate::reactor::{Deferred, Reactor};
 
 /// Posts from other threads run in one turn; the rest wait for the next.
 const POST_BUDGET: usize = 1024;
@@ -65,12 +64,19 @@ impl Inner {
         }
     }
 
-    fn is_alive(&self) -> bool {
+    pub(super) fn is_alive(&self) -> bool {
         !self.is_dead()
             && (self.reactor.borrow().is_alive()
                 || !self.face.borrow().immediates.is_empty()
                 || self.mailbox.is_referenced()
                 || self.mailbox.waiting() > 0)
+    }
+
+    /// Asks the run under way to end.
+    pub(super) fn stop(&self) {
+        if self.running.get() == Running::Run {
+            self.stopping.set(true);
+        }
     }
 
     /// Nothing waits to be done at once.
@@ -120,7 +126,7 @@ impl EventLoop {
         Builder::default()
     }
 
-    fn with(reactor: Reactor, mailbox: Mailbox) -> EventLoop {
+    pub(super) fn with(reactor: Reactor, mailbox: Mailbox) -> EventLoop {
         EventLoop {
             handle: LoopHandle::new(Rc::new(Inner {
                 reactor: RefCell::new(reactor),
@@ -355,214 +361,5 @@ impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
         self.inner.running.set(Running::No);
         self.inner.reactor.borrow_mut().leave_turn();
-    }
-}
-
-/// Settings of a loop, from [`EventLoop::builder`].
-///
-/// ```
-/// # fn main() -> Result<(), tidewheel::Error> {
-/// let event_loop = tidewheel::EventLoop::builder().read_buffer(16 * 1024).build()?;
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Builder {
-    settings: Settings,
-    #[cfg(feature = "sim")]
-    sim: Option<crate::sim::Sim>,
-}
-
-impl Default for Builder {
-    fn default() -> Builder {
-        Builder {
-            settings: Settings {
-                read_buffer: 64 * 1024,
-                events: 1024,
-                read_budget: 256 * 1024,
-            },
-            #[cfg(feature = "sim")]
-            sim: None,
-        }
-    }
-}
-
-impl Builder {
-    /// Bytes read at once, and so the longest `data`: 64 KiB unless set. One buffer serves the whole loop.
-    pub fn read_buffer(mut self, bytes: usize) -> Builder {
-        self.settings.read_buffer = bytes.max(1);
-        self
-    }
-
-    /// Events taken from the kernel at once: 1,024 unless set. More only wait for the next turn.
-    pub fn events(mut self, count: usize) -> Builder {
-        self.settings.events = count.max(1);
-        self
-    }
-
-    /// Bytes read from one socket in one turn before the others have theirs: 256 KiB unless set.
-    pub fn read_budget(mut self, bytes: usize) -> Builder {
-        self.settings.read_budget = bytes.max(1);
-        self
-    }
-
-    /// Runs the loop on a simulated network and clock instead of the kernel's.
-    #[cfg(feature = "sim")]
-    pub fn sim(mut self, sim: &crate::sim::Sim) -> Builder {
-        self.sim = Some(sim.clone());
-        self
-    }
-
-    /// Makes the loop.
-    ///
-    /// # Errors
-    ///
-    /// What the system says when it has no descriptor left for epoll and the waker.
-    pub fn build(self) -> Result<EventLoop> {
-        #[cfg(feature = "sim")]
-        if let Some(sim) = &self.sim {
-            let reactor = Reactor::simulated(self.settings, sim);
-            return Ok(EventLoop::with(reactor, Mailbox::new(None)));
-        }
-        let (reactor, waker) = Reactor::new(self.settings)?;
-        Ok(EventLoop::with(reactor, Mailbox::new(Some(waker))))
-    }
-}
-
-/// A handle of a loop: cheap to clone, made to be captured by callbacks. It does not keep the loop alive.
-#[derive(Clone)]
-pub struct LoopHandle {
-    inner: Rc<Inner>,
-}
-
-impl LoopHandle {
-    pub(super) fn new(inner: Rc<Inner>) -> LoopHandle {
-        LoopHandle { inner }
-    }
-
-    pub(super) fn inner(&self) -> &Rc<Inner> {
-        &self.inner
-    }
-
-    /// Another handle of the same loop.
-    pub fn handle(&self) -> LoopHandle {
-        self.clone()
-    }
-
-    /// Whether [`run`](EventLoop::run) would still have something to wait for: a listening server, an open or
-    /// connecting socket, a timer or a [`Remote`], each if referenced; or an event not yet delivered.
-    pub fn is_alive(&self) -> bool {
-        self.inner.is_alive()
-    }
-
-    /// Ends the [`run`](EventLoop::run) under way when its turn is over. Nothing is closed, and it may run again.
-    /// When none is under way it does nothing.
-    pub fn stop(&self) {
-        if self.inner.running.get() == Running::Run {
-            self.inner.stopping.set(true);
-        }
-    }
-
-    /// The time of this turn, read once after the poll. Outside a turn it is the present.
-    pub fn now(&self) -> Instant {
-        self.inner.reactor.borrow().instant()
-    }
-
-    /// A way into this loop from other threads. While it lives it keeps the loop alive, unless unreferenced.
-    pub fn remote(&self) -> Remote {
-        Remote::new(Arc::clone(&self.inner.mailbox), true)
-    }
-
-    /// What this loop has done so far.
-    pub fn stats(&self) -> LoopStats {
-        let reactor = self.inner.reactor.borrow();
-        let counters = reactor.counters;
-        LoopStats {
-            turns: counters.turns,
-            events: counters.events,
-            sockets_open: counters.sockets_open,
-            timers: reactor.timers(),
-            bytes_in: counters.bytes_in,
-            bytes_out: counters.bytes_out,
-            unhandled_errors: self.inner.face.borrow().unhandled_count,
-            connections_dropped: counters.connections_dropped,
-        }
-    }
-
-    /// Calls `call` once, `after` from now at the earliest and with a resolution of 1 ms. Node's `setTimeout`.
-    ///
-    /// Timers that are due in one turn run in the order of their deadlines, equal ones in the order they were set.
-    /// Zero means the next turn.
-    pub fn set_timeout(
-        &self,
-        after: Duration,
-        call: impl FnOnce(&LoopHandle) + 'static,
-    ) -> Timeout {
-        self.start_timer(after, false, TimerFace::Once(Some(Box::new(call))))
-    }
-
-    /// Calls `call` every `period`, for the first time after one. Node's `setInterval`.
-    ///
-    /// It keeps to its rhythm: a late call does not delay the next, and ticks that were missed are skipped. A period
-    /// of zero is 1 ms, as in Node.
-    pub fn set_interval(&self, period: Duration, call: impl FnMut(&Timeout) + 'static) -> Timeout {
-        self.start_timer(period, true, TimerFace::Every(Some(Box::new(call))))
-    }
-
-    fn start_timer(&self, after: Duration, repeats: bool, timer: TimerFace) -> Timeout {
-        if self.inner.is_dead() {
-            return Timeout::new(&self.inner, Key::from_token(0));
-        }
-        let key = self.inner.reactor.borrow_mut().start_timer(after, repeats);
-        self.inner
-            .face
-            .borrow_mut()
-            .insert(key, Slot::Timer(Box::new(timer)));
-        Timeout::new(&self.inner, key)
-    }
-
-    /// Calls `call` once, later in this turn: after the events from the kernel, before `close` events. One set by an
-    /// immediate runs in the next turn. Node's `setImmediate`.
-    pub fn set_immediate(&self, call: impl FnOnce(&LoopHandle) + 'static) {
-        if !self.inner.is_dead() {
-            self.inner
-                .face
-                .borrow_mut()
-                .immediates
-                .push_back(Box::new(call));
-        }
-    }
-
-    /// The socket with this id, unless it is closed.
-    pub fn socket(&self, id: SocketId) -> Option<Socket> {
-        let exists = self.inner.reactor.borrow().socket(id.0).is_some();
-        exists.then(|| Socket::at(&self.inner, id.0))
-    }
-
-    /// The server with this id, unless it is closed.
-    pub fn server(&self, id: ServerId) -> Option<Server> {
-        let exists = self.inner.reactor.borrow().server(id.0).is_some();
-        exists.then(|| Server::at(&self.inner, id.0))
-    }
-
-    /// Hears of every `error` that no listener heard of. Without it such errors are counted in [`stats`](Self::stats)
-    /// and nothing else happens, but for those that [`run`](EventLoop::run) returns. A second call replaces the first.
-    pub fn on_unhandled_error(&self, call: impl FnMut(&LoopHandle, &Error) + 'static) -> &Self {
-        if !self.inner.is_dead() {
-            let face = &mut *self.inner.face.borrow_mut();
-            face.has_unhandled_hook = true;
-            if let Some(old) = face.unhandled_hook.replace(Box::new(call)) {
-                face.discard(old);
-            }
-        }
-        self
-    }
-}
-
-impl fmt::Debug for LoopHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LoopHandle")
-            .field("alive", &self.is_alive())
-            .finish_non_exhaustive()
     }
 }

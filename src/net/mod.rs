@@ -1,6 +1,7 @@
 //! TCP and UNIX sockets and servers: Node's `net`.
 
 mod apply;
+mod builder;
 mod chunk;
 mod dispatch;
 mod dispatch_server;
@@ -9,7 +10,9 @@ mod face;
 mod handler;
 mod host;
 mod ip;
+mod lease;
 mod listeners;
+mod loop_handle;
 mod options;
 mod pipe;
 mod remote;
@@ -22,12 +25,14 @@ use crate::error::{Error, Result};
 
 pub use crate::address::{Address, Family};
 pub use crate::conn::WriteStatus;
+pub use builder::Builder;
 pub use chunk::Chunk;
-pub use event_loop::{Builder, EventLoop, LoopHandle};
+pub use event_loop::EventLoop;
 pub use handler::Handler;
 pub use host::Host;
 pub use ip::{is_ip, is_ipv4, is_ipv6};
 pub use listeners::EventKind;
+pub use loop_handle::LoopHandle;
 pub use options::{ConnectOptions, ListenOptions, PipeOptions, ServerOptions, SocketOptions};
 pub use remote::{LoopClosed, Remote};
 pub use server::{Server, ServerId};

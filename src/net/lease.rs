@@ -1,0 +1,219 @@
+//! Leases: what is called is taken out of its place, so that nothing is borrowed while it runs, and a guard puts it
+//! back, or finishes what its event owes, even when the callback panics.
+
+use super::face::{SocketCallback, TimerFace, UnhandledHook};
+use super::handler::Handler;
+use super::listeners::EventKind;
+use super::{LoopHandle, Timeout};
+use crate::arena::Key;
+use crate::reactor::Deferred;
+
+impl LoopHandle {
+    pub(super) fn lease_handler(&self, key: Key) -> Option<HandlerLease<'_>> {
+        let handler = self.inner().face.borrow_mut().socket(key)?.handler.take()?;
+        Some(HandlerLease {
+            handle: self,
+            key,
+            handler: Some(handler),
+        })
+    }
+
+    pub(super) fn emission(&self, key: Key) -> Emission<'_> {
+        let end = self
+            .inner()
+            .face
+            .borrow_mut()
+            .socket(key)
+            .map_or(0, |socket| socket.listeners.end());
+        Emission {
+            handle: self,
+            key,
+            after: 0,
+            end,
+        }
+    }
+}
+
+/// The listeners that are there now, one by one.
+pub(super) struct Emission<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+    pub(super) after: u32,
+    pub(super) end: u32,
+}
+
+impl<'a> Emission<'a> {
+    pub(super) fn next(
+        &mut self,
+        wanted: impl Fn(EventKind, &SocketCallback) -> bool,
+    ) -> Option<ListenerLease<'a>> {
+        let mut face = self.handle.inner().face.borrow_mut();
+        let lease = face
+            .socket(self.key)?
+            .listeners
+            .lease(self.after, self.end, wanted)?;
+        self.after = lease.id;
+        Some(ListenerLease {
+            handle: self.handle,
+            key: self.key,
+            id: lease.id,
+            once: lease.once,
+            callback: Some(lease.callback),
+        })
+    }
+}
+
+/// A listener that runs; put back when dropped, unless it was spent.
+pub(super) struct ListenerLease<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+    pub(super) id: u32,
+    pub(super) once: bool,
+    pub(super) callback: Option<SocketCallback>,
+}
+
+impl Drop for ListenerLease<'_> {
+    fn drop(&mut self) {
+        let Some(callback) = self.callback.take() else {
+            return;
+        };
+        if self.once {
+            return;
+        }
+        let mut face = self.handle.inner().face.borrow_mut();
+        let gone = match face.socket(self.key) {
+            Some(socket) => socket.listeners.restore(self.id, callback),
+            None => Some(callback),
+        };
+        drop(face);
+        drop(gone);
+    }
+}
+
+/// A handler that runs; put back when dropped, unless it was replaced.
+pub(super) struct HandlerLease<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+    pub(super) handler: Option<Box<dyn Handler>>,
+}
+
+impl HandlerLease<'_> {
+    pub(super) fn get(&mut self) -> &mut dyn Handler {
+        self.handler.as_deref_mut().expect("leased until dropped")
+    }
+}
+
+impl Drop for HandlerLease<'_> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.handle.inner().face.borrow_mut().socket(self.key) {
+            if socket.handler.is_none() {
+                socket.handler = self.handler.take();
+            }
+        }
+    }
+}
+
+pub(super) struct TimerLease<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+    pub(super) call: Option<Box<dyn FnMut(&Timeout)>>,
+}
+
+impl TimerLease<'_> {
+    pub(super) fn call(mut self) {
+        let timeout = Timeout::new(self.handle.inner(), self.key);
+        if let Some(call) = &mut self.call {
+            call(&timeout);
+        }
+    }
+}
+
+impl Drop for TimerLease<'_> {
+    fn drop(&mut self) {
+        let mut face = self.handle.inner().face.borrow_mut();
+        if let Some(TimerFace::Every(slot)) = face.timer(self.key) {
+            *slot = self.call.take();
+        }
+    }
+}
+
+pub(super) struct HookLease<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) hook: Option<UnhandledHook>,
+}
+
+impl Drop for HookLease<'_> {
+    fn drop(&mut self) {
+        let face = &mut *self.handle.inner().face.borrow_mut();
+        if face.unhandled_hook.is_none() {
+            face.unhandled_hook = self.hook.take();
+        }
+    }
+}
+
+/// The loop's read buffer, while the user looks at it.
+pub(super) struct BufferLoan<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) buffer: Box<[u8]>,
+}
+
+impl Drop for BufferLoan<'_> {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .restore_buffer(buffer);
+    }
+}
+
+/// After the listeners of `end`, and what they deferred, our side ends too.
+pub(super) struct EndDelivered<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+}
+
+impl Drop for EndDelivered<'_> {
+    fn drop(&mut self) {
+        let item = Deferred::EndDelivered(self.key);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .deferred
+            .push_back(item);
+    }
+}
+
+/// After the listeners of `finish` the socket may be done.
+pub(super) struct Finished<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+}
+
+impl Drop for Finished<'_> {
+    fn drop(&mut self) {
+        self.handle.finish_pipes(self.key);
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .finish_delivered(self.key);
+    }
+}
+
+/// After the listeners of `close` the slot is free.
+pub(super) struct Closed<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        let inner = self.handle.inner();
+        inner.reactor.borrow_mut().close_delivered(self.key);
+        let slot = inner.face.borrow_mut().free(self.key);
+        drop(slot);
+    }
+}
