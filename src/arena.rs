@@ -4,16 +4,25 @@
 //! values of an arena ever have the same key. A freed index rests until [`Arena::recycle`], which the event loop
 //! calls between two batches of events, so within a batch no index names two sources.
 
+use std::num::NonZeroU32;
+
 use slab::Slab;
 
 /// Names one value of an arena.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub(crate) struct Key {
     index: u32,
-    generation: u32,
+    /// Never zero, so that an `Option<Key>` is no larger than a `Key`.
+    generation: NonZeroU32,
 }
 
 impl Key {
+    /// A key that finds nothing: no arena grows that far.
+    pub(crate) const DEAD: Key = Key {
+        index: u32::MAX,
+        generation: NonZeroU32::MIN,
+    };
+
     #[inline]
     pub(crate) const fn index(self) -> usize {
         self.index as usize
@@ -22,27 +31,30 @@ impl Key {
     /// The key as one word. Never `u64::MAX`, which stays free to mean something else.
     #[inline]
     pub(crate) const fn to_token(self) -> u64 {
-        ((self.generation as u64) << 32) | self.index as u64
+        ((self.generation.get() as u64) << 32) | self.index as u64
     }
 
     /// The key with this token. Any word is allowed: one that is no key's token finds nothing.
     #[inline]
     pub(crate) const fn from_token(token: u64) -> Key {
-        Key {
-            index: token as u32,
-            generation: (token >> 32) as u32,
+        match NonZeroU32::new((token >> 32) as u32) {
+            Some(generation) => Key {
+                index: token as u32,
+                generation,
+            },
+            None => Key::DEAD,
         }
     }
 }
 
 /// The generation of a slot that is used up. No key has it, hence no token is `u64::MAX`.
-const RETIRED: u32 = u32::MAX;
+const RETIRED: NonZeroU32 = NonZeroU32::MAX;
 
 /// Values found by [`Key`].
 pub(crate) struct Arena<T> {
     slots: Slab<Slot<T>>,
     /// For each slot the generation its next (or present) value has.
-    generations: Vec<u32>,
+    generations: Vec<NonZeroU32>,
     /// The slots emptied since the last `recycle`.
     emptied: Vec<u32>,
     live: usize,
@@ -51,7 +63,7 @@ pub(crate) struct Arena<T> {
 enum Slot<T> {
     /// The generation is kept beside the value so that a lookup touches one place in memory.
     Live {
-        generation: u32,
+        generation: NonZeroU32,
         value: T,
     },
     Empty,
@@ -84,7 +96,7 @@ impl<T> Arena<T> {
         let slot = self.slots.vacant_entry();
         let index = u32::try_from(slot.key()).expect("an arena has at most 2^32 slots");
         if slot.key() == self.generations.len() {
-            self.generations.push(1);
+            self.generations.push(NonZeroU32::MIN);
         }
         let generation = self.generations[slot.key()];
         slot.insert(Slot::Live { generation, value });
@@ -125,7 +137,7 @@ impl<T> Arena<T> {
         };
         self.live -= 1;
         let generation = &mut self.generations[key.index()];
-        *generation += 1;
+        *generation = generation.saturating_add(1);
         if *generation != RETIRED {
             self.emptied.push(key.index);
         }
@@ -159,7 +171,7 @@ impl<T> Arena<T> {
 }
 
 /// The key of an occupied slot, whose index `insert` found to fit.
-fn key(index: usize, generation: u32) -> Key {
+fn key(index: usize, generation: NonZeroU32) -> Key {
     let index = index as u32;
     Key { index, generation }
 }
@@ -174,6 +186,7 @@ mod tests {
     #[test]
     fn keys_are_small_and_slots_cost_one_word() {
         assert_eq!(size_of::<Key>(), 8);
+        assert_eq!(size_of::<Option<Key>>(), 8);
         assert_eq!(size_of::<Slot<u64>>(), size_of::<u64>() + 8);
     }
 
@@ -181,7 +194,7 @@ mod tests {
     fn tokens_hold_generation_and_index() {
         let key = Key {
             index: 7,
-            generation: 3,
+            generation: NonZeroU32::new(3).unwrap(),
         };
         assert_eq!(key.to_token(), (3 << 32) | 7);
         assert_eq!(Key::from_token(key.to_token()), key);
@@ -237,7 +250,7 @@ mod tests {
         let first = arena.insert(0);
         arena.remove(first);
         arena.recycle();
-        arena.generations[0] = u32::MAX - 1;
+        arena.generations[0] = NonZeroU32::new(u32::MAX - 1).unwrap();
         let last = arena.insert(1);
         assert_eq!(last.to_token(), u64::from(u32::MAX - 1) << 32);
         assert_eq!(arena.remove(last), Some(1));

@@ -46,6 +46,11 @@ impl Conn {
         callback: bool,
         released: &mut Vec<Bytes>,
     ) -> WriteStatus {
+        if self.destroyed() {
+            // It ended between the two calls.
+            keep_for_release(payload, released);
+            return WriteStatus::Refused;
+        }
         let len = payload.as_slice().len();
         if self.over_limit(self.buffer_size() + len - sent) {
             keep_for_release(payload, released);

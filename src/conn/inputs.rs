@@ -32,7 +32,7 @@ impl Conn {
 
     /// Our FIN is with the kernel.
     pub(crate) fn handle_shut(&mut self) {
-        if self.state.shut() {
+        if self.wants_shutdown() && self.state.shut() {
             self.pending.finish = true;
         }
     }
@@ -50,7 +50,7 @@ impl Conn {
     pub(crate) fn handle_write_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
         let drainable = self.wants_read();
         if let Some(queue) = &mut self.queue {
-            // The marks stay: their callbacks fail together with the rest, in order.
+            // Its marks go, too: their callbacks fail together with the rest, in order.
             queue.clear(released);
         }
         self.queue = None;
@@ -92,8 +92,8 @@ impl Conn {
     }
 
     fn finish_if_done(&mut self, released: &mut Vec<Bytes>) {
-        if self.end_delivered && self.finish_delivered && self.destroy(Cause::Finished, released) {
-            self.pending.abort = false;
+        if self.end_delivered && self.finish_delivered {
+            self.destroy(Cause::Finished, released);
         }
     }
 
@@ -111,7 +111,7 @@ impl Conn {
         if queue.is_idle() {
             self.queue = None;
         }
-        if self.buffer_size() == 0 && self.drain_is_due() {
+        if self.drain_is_due() {
             self.pending.drain = true;
         }
     }
@@ -121,5 +121,6 @@ impl Conn {
             && self.buffer_size() == 0
             && self.state.phase() == Phase::Open
             && self.state.write() == WriteSide::Open
+            && self.write_error.is_none()
     }
 }

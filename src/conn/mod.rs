@@ -178,6 +178,8 @@ impl Conn {
     pub(crate) fn abort_error(&self) -> Error {
         match self.failure() {
             Some(error) => error.clone(),
+            // Only an `end` called after that of the FIN that is out can still wait.
+            None if self.finish_delivered => Error::already_finished("end"),
             None if self.state.was_open() => Error::stream_destroyed("write"),
             None => Error::closed_before_connection(),
         }

@@ -26,11 +26,14 @@ impl Conn {
             && !self.wants_read()
     }
 
-    /// Bytes wait and may go.
+    /// Bytes wait and may go. A cork holds them back while more may be written, unless that is much or a `drain` is
+    /// owed, which comes only when all are gone.
     pub(crate) fn wants_flush(&self) -> bool {
-        self.state.phase() == Phase::Open
-            && (self.corked == 0 || self.buffer_size() >= CORK_LIMIT)
-            && self.buffer_size() > 0
+        let held = self.corked > 0
+            && self.state.write() == WriteSide::Open
+            && self.buffer_size() < CORK_LIMIT
+            && !self.need_drain;
+        self.state.phase() == Phase::Open && self.buffer_size() > 0 && !held
     }
 
     /// All is sent and our FIN is next.

@@ -130,12 +130,7 @@ impl LoopHandle {
     ) -> Option<(WriteCallback, Option<Error>)> {
         let mut face = self.inner().face.borrow_mut();
         let socket = face.socket(key)?;
-        let pending = socket.pending.as_mut()?;
-        let taken = take(pending);
-        if pending.writes.is_empty() && pending.ends.is_empty() {
-            socket.pending = None;
-        }
-        taken
+        take(&mut socket.rare.as_mut()?.callbacks)
     }
 
     fn dispatch_data(&self, key: Key, len: usize) {

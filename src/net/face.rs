@@ -48,9 +48,14 @@ pub(super) struct SocketFace {
     pub(super) listeners: Listeners<SocketCallback>,
     /// `None` while leased, too.
     pub(super) handler: Option<Box<dyn Handler>>,
-    pub(super) has_handler: bool,
+    /// What most sockets do without.
+    pub(super) rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+pub(super) struct Rare {
     pub(super) data: Option<Rc<dyn Any>>,
-    pub(super) pending: Option<Box<PendingCallbacks>>,
+    pub(super) callbacks: PendingCallbacks,
     /// Other sockets that are piped into this one.
     pub(super) inbound: Vec<Key>,
 }
@@ -68,11 +73,18 @@ impl SocketFace {
         SocketFace {
             listeners: Listeners::new(),
             handler: None,
-            has_handler: false,
-            data: None,
-            pending: None,
-            inbound: Vec::new(),
+            rare: None,
         }
+    }
+
+    /// The rare parts, made on first use.
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Other sockets that are piped into this one.
+    pub(super) fn inbound(&self) -> &[Key] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.inbound)
     }
 }
 

@@ -91,7 +91,7 @@ impl LoopHandle {
 
     fn start_timer(&self, after: Duration, repeats: bool, timer: TimerFace) -> Timeout {
         if self.inner.is_dead() {
-            return Timeout::new(&self.inner, Key::from_token(0));
+            return Timeout::new(&self.inner, Key::DEAD);
         }
         let key = self.inner.reactor.borrow_mut().start_timer(after, repeats);
         self.inner

@@ -40,7 +40,7 @@ impl LoopHandle {
                 .listeners
                 .add(EventKind::Data, false, callback);
             if source != destination {
-                face.socket_mut(destination).inbound.push(source);
+                face.socket_mut(destination).rare_mut().inbound.push(source);
             }
         }
         inner.reactor.borrow_mut().reader_attached(source);
@@ -71,9 +71,10 @@ impl LoopHandle {
                 }
             }
             for pipe in &removed {
-                if let Some(socket) = face.socket(pipe.destination) {
-                    if let Some(at) = socket.inbound.iter().position(|key| *key == source) {
-                        socket.inbound.swap_remove(at);
+                let destination = face.socket(pipe.destination);
+                if let Some(rare) = destination.and_then(|socket| socket.rare.as_mut()) {
+                    if let Some(at) = rare.inbound.iter().position(|key| *key == source) {
+                        rare.inbound.swap_remove(at);
                     }
                 }
             }
@@ -155,7 +156,7 @@ impl LoopHandle {
         let Some(socket) = face.socket(destination) else {
             return Vec::new();
         };
-        let mut sources = socket.inbound.clone();
+        let mut sources = socket.inbound().to_vec();
         sources.push(destination);
         sources
     }

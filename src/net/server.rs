@@ -46,7 +46,7 @@ impl Server {
     ) -> Server {
         let inner = event_loop.inner();
         if inner.is_dead() {
-            return Server::at(inner, Key::from_token(0));
+            return Server::at(inner, Key::DEAD);
         }
         let key = inner.reactor.borrow_mut().new_server(options.inherited());
         inner

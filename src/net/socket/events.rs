@@ -134,7 +134,6 @@ impl Socket {
         {
             let face = &mut *self.inner().face.borrow_mut();
             let socket = face.socket_mut(self.key());
-            socket.has_handler = true;
             if let Some(old) = socket.handler.replace(Box::new(handler)) {
                 face.discard(old);
             }

@@ -62,7 +62,7 @@ impl Socket {
     pub fn new(event_loop: &LoopHandle, options: SocketOptions) -> Socket {
         let inner = event_loop.inner();
         let key = if inner.is_dead() {
-            Key::from_token(0)
+            Key::DEAD
         } else {
             inner.reactor.borrow_mut().new_socket(options.limits())
         };
@@ -224,7 +224,7 @@ impl Socket {
         }
         let is_late = late.is_some();
         let face = &mut *self.inner().face.borrow_mut();
-        let pending = face.socket_mut(self.key).pending.get_or_insert_default();
+        let pending = &mut face.socket_mut(self.key).rare_mut().callbacks;
         list(pending).push_back((callback, late));
         if is_late {
             self.inner()

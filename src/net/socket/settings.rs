@@ -105,7 +105,7 @@ impl Socket {
         }
         let data: Rc<dyn Any> = Rc::new(data);
         let face = &mut *self.inner().face.borrow_mut();
-        if let Some(old) = face.socket_mut(self.key).data.replace(data) {
+        if let Some(old) = face.socket_mut(self.key).rare_mut().data.replace(data) {
             face.discard(old);
         }
         self
@@ -114,6 +114,6 @@ impl Socket {
     /// The value attached, if it is a `T`.
     pub fn data<T: 'static>(&self) -> Option<Rc<T>> {
         let mut face = self.inner().face.borrow_mut();
-        face.socket(self.key)?.data.clone()?.downcast().ok()
+        face.socket(self.key)?.rare.as_ref()?.data.clone()?.downcast().ok()
     }
 }
