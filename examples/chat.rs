@@ -56,13 +56,19 @@ impl Handler for Guest {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
-                let line = String::from_utf8_lossy(&self.line);
-                tell_others(socket, &format!("{}: {line}", self.name));
-                self.line.clear();
+                self.say_line(socket);
             }
         }
         if self.line.len() > LONGEST_LINE {
             socket.destroy_with(Error::other("the line is too long"));
+        }
+    }
+
+    /// What was said last need not end with a line end.
+    fn on_end(&mut self, socket: &Socket) {
+        if !self.line.is_empty() {
+            self.line.push(b'\n');
+            self.say_line(socket);
         }
     }
 
@@ -72,6 +78,14 @@ impl Handler for Guest {
 
     fn on_close(&mut self, socket: &Socket, _had_error: bool) {
         tell_others(socket, &format!("{} left\n", self.name));
+    }
+}
+
+impl Guest {
+    fn say_line(&mut self, socket: &Socket) {
+        let line = String::from_utf8_lossy(&self.line);
+        tell_others(socket, &format!("{}: {line}", self.name));
+        self.line.clear();
     }
 }
 

@@ -53,6 +53,8 @@ impl Conn {
         }
         let len = payload.as_slice().len();
         if self.over_limit(self.buffer_size() + len - sent) {
+            // What the kernel took is gone, although the rest is refused.
+            self.bytes_written += sent as u64;
             keep_for_release(payload, released);
             self.refuse(Error::queue_full(self.limits.max_queued), released);
             return WriteStatus::Refused;
@@ -83,6 +85,15 @@ impl Conn {
             return self.destroy(Cause::Destroyed, released);
         }
         self.state.end_requested()
+    }
+
+    /// Ends, and destroys once that is done: what the peer still sends is not waited for.
+    pub(crate) fn destroy_soon(&mut self, released: &mut Vec<Bytes>) {
+        self.destroy_soon = true;
+        self.end(released);
+        if self.finish_delivered {
+            self.destroy(Cause::Destroyed, released);
+        }
     }
 
     pub(crate) fn cork(&mut self) {

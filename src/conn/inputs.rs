@@ -81,9 +81,17 @@ impl Conn {
         self.finish_if_done(released);
     }
 
+    /// The listeners of `finish` run now: a callback given to `end` from here on is too late.
+    pub(crate) fn handle_finish_begun(&mut self) {
+        self.finish_delivered = true;
+    }
+
     /// The listeners of `finish` have run.
     pub(crate) fn handle_finish_delivered(&mut self, released: &mut Vec<Bytes>) {
         self.finish_delivered = true;
+        if self.destroy_soon {
+            self.destroy(Cause::Destroyed, released);
+        }
         self.finish_if_done(released);
     }
 

@@ -98,6 +98,8 @@ pub(crate) struct Conn {
     resting: u32,
     corked: u32,
     need_drain: bool,
+    /// Destroy it once `finish` was delivered.
+    destroy_soon: bool,
     ended_by_peer: bool,
     end_delivered: bool,
     finish_delivered: bool,
@@ -117,6 +119,7 @@ impl Conn {
             resting: 0,
             corked: 0,
             need_drain: false,
+            destroy_soon: false,
             ended_by_peer: false,
             end_delivered: false,
             finish_delivered: false,
@@ -170,18 +173,17 @@ impl Conn {
         }
     }
 
+    /// An error ended it before it was connected.
     pub(crate) fn failed_to_connect(&self) -> bool {
-        self.state.failed_to_connect()
+        self.state.ended_connecting() && self.failure().is_some()
     }
 
-    /// What a write callback is told when its bytes can no longer be sent.
-    pub(crate) fn abort_error(&self) -> Error {
+    /// What the callback of a `write` or an `end` (`what` says which) is told when it can no longer succeed.
+    pub(crate) fn abort_error(&self, what: &str) -> Error {
         match self.failure() {
             Some(error) => error.clone(),
-            // Only an `end` called after that of the FIN that is out can still wait.
-            None if self.finish_delivered => Error::already_finished("end"),
-            None if self.state.was_open() => Error::stream_destroyed("write"),
-            None => Error::closed_before_connection(),
+            None if self.state.ended_connecting() => Error::closed_before_connection(),
+            None => Error::stream_destroyed(what),
         }
     }
 

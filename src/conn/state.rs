@@ -72,8 +72,8 @@ pub(crate) struct State {
     read: ReadSide,
     write: WriteSide,
     flow: Flow,
-    was_open: bool,
-    failed_to_connect: bool,
+    /// It ended while it was connecting.
+    ended_connecting: bool,
     cause: Cause,
 }
 
@@ -84,8 +84,7 @@ impl State {
             read: ReadSide::Open,
             write: WriteSide::Open,
             flow: Flow::Initial,
-            was_open: false,
-            failed_to_connect: false,
+            ended_connecting: false,
             cause: Cause::Destroyed,
         }
     }
@@ -106,14 +105,9 @@ impl State {
         self.flow
     }
 
-    /// Whether it was ever connected.
-    pub(crate) fn was_open(&self) -> bool {
-        self.was_open
-    }
-
-    /// An error ended it before it was connected.
-    pub(crate) fn failed_to_connect(&self) -> bool {
-        self.failed_to_connect
+    /// It ended while it was connecting.
+    pub(crate) fn ended_connecting(&self) -> bool {
+        self.ended_connecting
     }
 
     /// Why it ended; `None` while it lives.
@@ -133,7 +127,6 @@ impl State {
         let allowed = self.phase == Phase::Connecting;
         if allowed {
             self.phase = Phase::Open;
-            self.was_open = true;
         }
         allowed
     }
@@ -184,8 +177,7 @@ impl State {
     pub(crate) fn destroyed(&mut self, cause: Cause) -> bool {
         let allowed = !matches!(self.phase, Phase::Closing | Phase::Closed);
         if allowed {
-            self.failed_to_connect =
-                self.phase == Phase::Connecting && matches!(cause, Cause::Failed(_));
+            self.ended_connecting = self.phase == Phase::Connecting;
             self.phase = Phase::Closing;
             self.cause = cause;
         }

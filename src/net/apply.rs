@@ -65,6 +65,7 @@ impl ServerOptions {
             limits: limits(self.allow_half_open, self.high_water_mark, self.max_queued),
             tuning,
             timeout: self.timeout.map_or(0, nanos),
+            paused: self.pause_on_connect,
         }
     }
 }

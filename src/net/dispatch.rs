@@ -5,9 +5,11 @@
 
 use super::face::{Pipe, SocketCallback, TimerFace, WriteCallback};
 use super::handler::Handler;
-use super::lease::{BufferLoan, Closed, EndDelivered, Finished, HookLease, TimerLease};
+use super::lease::{
+    BufferLoan, Closed, ConnectDelivered, EndDelivered, Finished, HookLease, TimerLease,
+};
 use super::listeners::EventKind;
-use super::{LoopHandle, Socket};
+use super::{Dropped, LoopHandle, Socket};
 use crate::arena::Key;
 use crate::conn::Notice;
 use crate::error::Error;
@@ -18,17 +20,7 @@ impl LoopHandle {
         match event {
             Event::Data { key, len } => self.dispatch_data(key, len),
             Event::End(key) => self.dispatch_end(key),
-            Event::Connected(key) => {
-                self.emit(key, EventKind::Connect, |handler, socket| {
-                    handler.on_connect(socket)
-                });
-                // A `connect` listener may have destroyed it.
-                if self.is_open(key) {
-                    self.emit(key, EventKind::Ready, |handler, socket| {
-                        handler.on_ready(socket)
-                    });
-                }
-            }
+            Event::Connected(key) => self.dispatch_connected(key),
             Event::Timeout(key) => {
                 self.emit(key, EventKind::Timeout, |handler, socket| {
                     handler.on_timeout(socket)
@@ -37,7 +29,31 @@ impl LoopHandle {
             Event::Nothing => {}
             Event::Timer(key) => self.dispatch_timer(key),
             Event::Connection { server, socket } => self.dispatch_connection(server, socket),
+            Event::Dropped {
+                server,
+                local,
+                remote,
+            } => self.dispatch_drop(server, &Dropped { local, remote }),
             Event::AcceptError { server, error } => self.dispatch_server_error(server, &error),
+        }
+    }
+
+    fn dispatch_connected(&self, key: Key) {
+        // In front of all that waits: `ready` directly follows, also when a listener of `connect` panics.
+        let ready = Deferred::Ready(key);
+        self.inner().reactor.borrow_mut().deferred.push_front(ready);
+        self.emit(key, EventKind::Connect, |handler, socket| {
+            handler.on_connect(socket)
+        });
+    }
+
+    fn dispatch_ready(&self, key: Key) {
+        let _delivered = ConnectDelivered { handle: self, key };
+        // A `connect` listener may have destroyed it.
+        if self.is_open(key) {
+            self.emit(key, EventKind::Ready, |handler, socket| {
+                handler.on_ready(socket)
+            });
         }
     }
 
@@ -50,6 +66,7 @@ impl LoopHandle {
                 return self.dispatch_notice(key, notice);
             }
             Deferred::Dial(key) => inner.reactor.borrow_mut().dial(key),
+            Deferred::Ready(key) => self.dispatch_ready(key),
             Deferred::EndDelivered(key) => inner.reactor.borrow_mut().end_delivered(key),
             Deferred::Listening { server, listen } => self.dispatch_listening(server, listen),
             Deferred::Call => {
@@ -78,48 +95,56 @@ impl LoopHandle {
                     callback(&self.socket_handle(key), late.map_or(Ok(()), Err));
                 }
             }
-            Notice::Finish => self.dispatch_finish(key),
+            Notice::Finish => return self.dispatch_finish(key),
             Notice::Error => self.dispatch_error(key),
             Notice::Abort => return self.dispatch_abort(key),
         }
         false
     }
 
-    fn dispatch_finish(&self, key: Key) {
+    /// Calls one callback of `end()`, or emits `finish` when there is none left.
+    fn dispatch_finish(&self, key: Key) -> bool {
         if !self.is_open(key) {
-            return;
+            return false;
+        }
+        if let Some((callback, late)) = self.take_callback(key, |pending| pending.ends.pop_front())
+        {
+            // `finish` comes also if this one panics, but not if it destroys the socket.
+            let mut reactor = self.inner().reactor.borrow_mut();
+            reactor.notice_again(key, Notice::Finish);
+            drop(reactor);
+            callback(&self.socket_handle(key), late.map_or(Ok(()), Err));
+            return true;
         }
         let _finished = Finished { handle: self, key };
-        while let Some((callback, _)) = self.take_callback(key, |pending| pending.ends.pop_front())
-        {
-            callback(&self.socket_handle(key), Ok(()));
-        }
+        self.inner().reactor.borrow_mut().finish_begun(key);
         self.emit(key, EventKind::Finish, |handler, socket| {
             handler.on_finish(socket)
         });
+        false
     }
 
     /// Fails the first callback that still waits.
     fn dispatch_abort(&self, key: Key) -> bool {
-        let default = {
-            let reactor = self.inner().reactor.borrow();
-            let Some(socket) = reactor.socket(key) else {
-                return false;
-            };
-            socket.conn.abort_error()
+        let write = self.take_callback(key, |pending| pending.writes.pop_front());
+        let (what, first) = match write {
+            Some(write) => ("write", Some(write)),
+            None => (
+                "end",
+                self.take_callback(key, |pending| pending.ends.pop_front()),
+            ),
         };
-        let first = self.take_callback(key, |pending| {
-            pending
-                .writes
-                .pop_front()
-                .or_else(|| pending.ends.pop_front())
-        });
         let Some((callback, late)) = first else {
             return false;
         };
-        // The next one comes before anything else, and also if this one panics.
-        self.inner().reactor.borrow_mut().abort_again(key);
-        callback(&self.socket_handle(key), Err(late.unwrap_or(default)));
+        let error = {
+            let mut reactor = self.inner().reactor.borrow_mut();
+            // The next one comes before anything else, and also if this one panics.
+            reactor.notice_again(key, Notice::Abort);
+            late.or_else(|| Some(reactor.socket(key)?.conn.abort_error(what)))
+        };
+        let error = error.unwrap_or_else(|| Error::stream_destroyed(what));
+        callback(&self.socket_handle(key), Err(error));
         true
     }
 

@@ -2,7 +2,7 @@
 
 use super::face::ServerCallback;
 use super::listeners::EventKind;
-use super::{LoopHandle, Server, Socket};
+use super::{Dropped, LoopHandle, Server, Socket};
 use crate::arena::Key;
 use crate::error::Error;
 
@@ -12,6 +12,15 @@ impl LoopHandle {
         self.emit_server(server, EventKind::Connection, |callback| {
             if let ServerCallback::Connection(call) = callback {
                 call(&socket);
+            }
+        });
+    }
+
+    pub(super) fn dispatch_drop(&self, key: Key, dropped: &Dropped) {
+        let server = Server::at(self.inner(), key);
+        self.emit_server(key, EventKind::Drop, |callback| {
+            if let ServerCallback::Drop(call) = callback {
+                call(&server, dropped);
             }
         });
     }

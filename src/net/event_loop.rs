@@ -360,6 +360,8 @@ struct TurnGuard<'a> {
 impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
         self.inner.running.set(Running::No);
+        // A `stop` is for this run only, also when a panic ended it first.
+        self.inner.stopping.set(false);
         self.inner.reactor.borrow_mut().leave_turn();
     }
 }

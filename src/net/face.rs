@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::handler::Handler;
 use super::listeners::Listeners;
-use super::{LoopHandle, Server, Socket, Timeout};
+use super::{Dropped, LoopHandle, Server, Socket, Timeout};
 use crate::arena::Key;
 use crate::error::{Error, Result};
 
@@ -40,6 +40,7 @@ pub(super) enum ServerCallback {
     Plain(Box<dyn FnMut(&Server)>),
     PlainOnce(Box<dyn FnOnce(&Server)>),
     Error(Box<dyn FnMut(&Server, &Error)>),
+    Drop(Box<dyn FnMut(&Server, &Dropped)>),
     CloseWith(Box<dyn FnOnce(&Server, Result<()>)>),
     Shutdown(Box<dyn FnOnce(&Server, usize)>),
 }

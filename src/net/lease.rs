@@ -4,7 +4,7 @@
 use super::face::{SocketCallback, TimerFace, UnhandledHook};
 use super::handler::Handler;
 use super::listeners::EventKind;
-use super::{LoopHandle, Timeout};
+use super::{LoopHandle, Socket, Timeout};
 use crate::arena::Key;
 use crate::reactor::Deferred;
 
@@ -168,6 +168,22 @@ impl Drop for BufferLoan<'_> {
     }
 }
 
+/// After the listeners of `connect` and `ready` a reset that was asked for before is due.
+pub(super) struct ConnectDelivered<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+}
+
+impl Drop for ConnectDelivered<'_> {
+    fn drop(&mut self) {
+        self.handle
+            .inner()
+            .reactor
+            .borrow_mut()
+            .connect_delivered(self.key);
+    }
+}
+
 /// After the listeners of `end`, and what they deferred, our side ends too.
 pub(super) struct EndDelivered<'a> {
     pub(super) handle: &'a LoopHandle,
@@ -203,7 +219,7 @@ impl Drop for Finished<'_> {
     }
 }
 
-/// After the listeners of `close` the slot is free.
+/// After the listeners of `close` the slot is free. Callbacks of the writes and ends they tried follow.
 pub(super) struct Closed<'a> {
     pub(super) handle: &'a LoopHandle,
     pub(super) key: Key,
@@ -213,7 +229,18 @@ impl Drop for Closed<'_> {
     fn drop(&mut self) {
         let inner = self.handle.inner();
         inner.reactor.borrow_mut().close_delivered(self.key);
+        let callbacks = inner
+            .face
+            .borrow_mut()
+            .socket(self.key)
+            .and_then(|socket| Some(std::mem::take(&mut socket.rare.as_mut()?.callbacks)));
         let slot = inner.face.borrow_mut().free(self.key);
         drop(slot);
+        let Some(callbacks) = callbacks else { return };
+        for (callback, error) in callbacks.writes.into_iter().chain(callbacks.ends) {
+            let socket = Socket::at(inner, self.key);
+            let result = error.map_or(Ok(()), Err);
+            inner.defer(move |_| callback(&socket, result));
+        }
     }
 }

@@ -31,6 +31,8 @@ pub enum EventKind {
     Listening,
     /// A server accepted a connection.
     Connection,
+    /// A server dropped a connection, having as many as it may.
+    Drop,
 }
 
 struct Entry<C> {

@@ -35,7 +35,7 @@ pub use listeners::EventKind;
 pub use loop_handle::LoopHandle;
 pub use options::{ConnectOptions, ListenOptions, PipeOptions, ServerOptions, SocketOptions};
 pub use remote::{LoopClosed, Remote};
-pub use server::{Server, ServerId};
+pub use server::{Dropped, Server, ServerId};
 pub use socket::{ReadyState, Socket, SocketId};
 pub use stats::LoopStats;
 pub use timeout::Timeout;

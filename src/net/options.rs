@@ -245,6 +245,7 @@ pub(crate) enum ListenTarget {
 #[non_exhaustive]
 pub struct ServerOptions {
     pub(crate) allow_half_open: bool,
+    pub(crate) pause_on_connect: bool,
     pub(crate) no_delay: bool,
     pub(crate) keep_alive: bool,
     pub(crate) keep_alive_initial_delay: Option<Duration>,
@@ -258,6 +259,13 @@ impl ServerOptions {
     /// (`allowHalfOpen`). Default: false, it ends by itself.
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.allow_half_open = allow;
+        self
+    }
+
+    /// Whether accepted sockets are paused until `resume()`
+    /// (`pauseOnConnect`). Default: false.
+    pub fn pause_on_connect(mut self, pause: bool) -> Self {
+        self.pause_on_connect = pause;
         self
     }
 

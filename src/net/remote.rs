@@ -5,10 +5,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mio::Waker;
-
 use super::LoopHandle;
 use crate::error::{Code, Error};
+use crate::reactor::Waker;
 
 /// A call from another thread.
 pub(super) type Post = Box<dyn FnOnce(&LoopHandle) + Send>;
@@ -38,7 +37,7 @@ pub(super) struct Mailbox {
     /// Live `Remote`s that are referenced.
     referenced: AtomicUsize,
     /// A simulated loop never sleeps and needs none.
-    waker: Option<Arc<Waker>>,
+    waker: Option<Waker>,
 }
 
 #[derive(Default)]
@@ -48,7 +47,7 @@ struct Queue {
 }
 
 impl Mailbox {
-    pub(super) fn new(waker: Option<Arc<Waker>>) -> Mailbox {
+    pub(super) fn new(waker: Option<Waker>) -> Mailbox {
         Mailbox {
             queue: Mutex::new(Queue::default()),
             waiting: AtomicUsize::new(0),
@@ -97,8 +96,7 @@ impl Mailbox {
 
     fn wake(&self) {
         if let Some(waker) = &self.waker {
-            // It fails only if the loop is gone, and then nobody is there to be woken.
-            let _ = waker.wake();
+            waker.wake();
         }
     }
 

@@ -21,6 +21,17 @@ use crate::sys::Listener;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServerId(pub(super) Key);
 
+/// A connection that was accepted and closed at once, because its server had as many as it may: what Node's `drop`
+/// tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Our address.
+    pub local: Option<Address>,
+    /// The peer's address.
+    pub remote: Address,
+}
+
 /// A TCP or UNIX server: Node's `net.Server`.
 ///
 /// The handle is a cheap clone that names the server; dropping it closes nothing. After [`close`](Server::close) was
@@ -231,6 +242,35 @@ impl Server {
             .map_or(0, |server| server.connections)
     }
 
+    /// From how many connections on further ones are accepted and closed at once, with a `drop`. `None`, the default:
+    /// no limit. Node's `server.maxConnections`, but that 0 means none at all.
+    pub fn set_max_connections(&self, limit: Option<usize>) -> &Self {
+        if let Some(server) = self.inner().reactor.borrow_mut().server_mut(self.key) {
+            server.max_connections = limit.unwrap_or(usize::MAX);
+        }
+        self
+    }
+
+    /// The limit set by [`set_max_connections`](Server::set_max_connections).
+    pub fn max_connections(&self) -> Option<usize> {
+        let reactor = self.inner().reactor.borrow();
+        let limit = reactor.server(self.key)?.max_connections;
+        (limit != usize::MAX).then_some(limit)
+    }
+
+    /// Accepts no more until [`resume`](Server::resume). Who dials meanwhile waits in the kernel's backlog. Node has
+    /// no such call.
+    pub fn pause(&self) -> &Self {
+        self.inner().reactor.borrow_mut().pause_accepting(self.key);
+        self
+    }
+
+    /// Accepts again, those first who have waited.
+    pub fn resume(&self) -> &Self {
+        self.inner().reactor.borrow_mut().resume_accepting(self.key);
+        self
+    }
+
     /// Its sockets that are not destroyed, in no particular order.
     pub fn sockets(&self) -> Vec<Socket> {
         let keys = self.inner().reactor.borrow().sockets_of(self.key);
@@ -296,6 +336,11 @@ impl Server {
             false,
             ServerCallback::Connection(Box::new(call)),
         )
+    }
+
+    /// A connection over [`max_connections`](Server::max_connections) was accepted and closed at once: Node's `drop`.
+    pub fn on_drop(&self, call: impl FnMut(&Server, &Dropped) + 'static) -> &Self {
+        self.add(EventKind::Drop, false, ServerCallback::Drop(Box::new(call)))
     }
 
     /// It is closed, and so are all its connections: Node's `close`.

@@ -1,6 +1,8 @@
 //! Accepting: one connection a step; out of descriptors it sheds, or rests and tries again by timer, because an
 //! edge-triggered poll never mentions those again who already wait.
 
+use std::io;
+
 use super::clock::deadline_tick;
 use super::ops::apply_tuning;
 use super::poller::Registered;
@@ -21,7 +23,7 @@ impl Reactor {
         let Some(Source::Server(server)) = self.sources.get_mut(key) else {
             return Step::Done;
         };
-        if !server.readable || server.retry.is_some() {
+        if !server.readable || server.paused || server.retry.is_some() {
             return Step::Done;
         }
         let Some(listener) = &server.listener else {
@@ -29,8 +31,19 @@ impl Reactor {
         };
         let error = match listener.accept() {
             Ok((stream, remote)) => {
-                server.starved = false;
                 let inherited = server.inherited;
+                let full = server.connections >= server.max_connections;
+                if std::mem::take(&mut server.starved) {
+                    // It may have been lost while there was none to be had.
+                    self.reserve.refill();
+                }
+                if full {
+                    return Step::Event(Event::Dropped {
+                        server: key,
+                        local: stream.local_address().ok(),
+                        remote,
+                    });
+                }
                 return self.accepted(key, stream, remote, inherited);
             }
             Err(error) => error,
@@ -41,15 +54,7 @@ impl Reactor {
                 Step::Done
             }
             AcceptError::PerConnection => Step::Again,
-            AcceptError::OutOfResources => {
-                if std::mem::replace(&mut server.starved, true) {
-                    return self.shed(key);
-                }
-                Step::Event(Event::AcceptError {
-                    server: key,
-                    error: Error::accept(&error),
-                })
-            }
+            AcceptError::OutOfResources => self.shed(key, &error),
             AcceptError::Fatal => {
                 server.readable = false;
                 Step::Event(Event::AcceptError {
@@ -67,11 +72,17 @@ impl Reactor {
         remote: Address,
         inherited: Inherited,
     ) -> Step {
-        apply_tuning(&stream, Tuning::default(), inherited.tuning);
+        // Elsewhere than on Linux a listener's options may not be inherited.
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            apply_tuning(&stream, Tuning::default(), inherited.tuning);
+        }
         let mut socket = SocketSource::adopted(inherited.limits, stream, remote);
         socket.tuning = inherited.tuning;
         socket.server = Some(server);
         socket.registered = Registered::Read;
+        if inherited.paused {
+            socket.conn.set_flowing(false);
+        }
         if inherited.timeout > 0 {
             socket.conn.idle_mut().set(inherited.timeout, self.now);
         }
@@ -102,8 +113,9 @@ impl Reactor {
         })
     }
 
-    /// Out of descriptors: those who wait are turned away with the reserve descriptor.
-    fn shed(&mut self, key: Key) -> Step {
+    /// Out of descriptors: those who wait are turned away with the reserve descriptor. Told once, until accepting
+    /// succeeds again.
+    fn shed(&mut self, key: Key, error: &io::Error) -> Step {
         let Reactor {
             sources,
             reserve,
@@ -119,19 +131,21 @@ impl Reactor {
             return Step::Done;
         };
         match reserve.shed(listener) {
-            Ok(true) => {
-                counters.connections_dropped += 1;
-                Step::Again
-            }
+            Ok(true) => counters.connections_dropped += 1,
             Ok(false) => {
+                // The kernel looks for a descriptor first, and so says this also when nobody waits.
                 server.readable = false;
-                Step::Done
+                return Step::Done;
             }
-            Err(_) => {
-                server.retry = Some(wheel.insert(deadline_tick(*now + REST), key));
-                Step::Done
-            }
+            Err(_) => server.retry = Some(wheel.insert(deadline_tick(*now + REST), key)),
         }
+        if std::mem::replace(&mut server.starved, true) {
+            return Step::Again;
+        }
+        Step::Event(Event::AcceptError {
+            server: key,
+            error: Error::accept(error),
+        })
     }
 
     /// The rest is over.

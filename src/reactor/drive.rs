@@ -22,7 +22,9 @@ impl Reactor {
         match conn.phase() {
             Phase::Connecting if ready.writable || ready.hung_up => self.finish_dial(key),
             Phase::Open => {
-                if ready.writable && conn.wants_flush() {
+                // A peer that hung up may have reset the connection, which is for the read to say: first that.
+                let read_first = ready.hung_up && ready.readable && conn.wants_read();
+                if ready.writable && conn.wants_flush() && !read_first {
                     self.flush(key);
                     Step::Again
                 } else if conn.wants_read() && ready.readable {

@@ -20,12 +20,11 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mio::Waker;
 
+use crate::address::Address;
 use crate::arena::{Arena, Key};
 use crate::conn::{Nanos, Notice};
 use crate::error::Error;
@@ -35,6 +34,7 @@ use crate::sys::Sim;
 use crate::timer::Wheel;
 use clock::Clock;
 use poller::Poller;
+pub(crate) use poller::Waker;
 
 pub(crate) use clock::nanos;
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
@@ -62,6 +62,12 @@ pub(crate) enum Event {
         server: Key,
         error: Error,
     },
+    /// Accepted over the limit, and closed at once.
+    Dropped {
+        server: Key,
+        local: Option<Address>,
+        remote: Address,
+    },
     Connected(Key),
     /// The first `len` bytes of the read buffer.
     Data {
@@ -81,6 +87,8 @@ pub(crate) enum Deferred {
     Conn(Key, Notice),
     /// Connect, now that the caller has had time to change its mind.
     Dial(Key),
+    /// The listeners of `connect` have run: `ready`.
+    Ready(Key),
     /// The listeners of `end` have run; our side may have to end too.
     EndDelivered(Key),
     Listening {
@@ -136,7 +144,7 @@ pub(crate) struct Reactor {
 }
 
 impl Reactor {
-    pub(crate) fn new(settings: Settings) -> io::Result<(Reactor, Arc<Waker>)> {
+    pub(crate) fn new(settings: Settings) -> io::Result<(Reactor, Waker)> {
         let (poller, waker) = Poller::new(settings.events)?;
         Ok((Reactor::with(settings, poller, Clock::system()), waker))
     }
@@ -198,9 +206,8 @@ impl Reactor {
     pub(crate) fn begin_turn(&mut self) {
         self.counters.turns += 1;
         self.in_turn = true;
-        if !self.wheel.is_empty() {
-            self.now = self.clock.read();
-        }
+        // Also when no timer is set: what was deferred outside a turn comes first, and may set one.
+        self.now = self.clock.read();
     }
 
     /// The turn is over, or a panic has ended it.

@@ -10,7 +10,8 @@ use super::source::{SocketSource, Source, Tuning};
 use super::{nanos, Deferred, Reactor};
 use crate::address::Address;
 use crate::arena::Key;
-use crate::conn::{Admission, Cause, Conn, Limits, Notice, Payload, WriteStatus};
+use crate::conn::{Admission, Cause, Conn, Limits, Notice, Payload, Phase, WriteStatus};
+use crate::error::Error;
 use crate::sys::Stream;
 
 impl Reactor {
@@ -155,6 +156,40 @@ impl Reactor {
         self.with_conn(key, |conn, released| {
             conn.destroy(cause, released);
         });
+    }
+
+    pub(crate) fn destroy_soon(&mut self, key: Key) {
+        self.with_conn(key, |conn, released| conn.destroy_soon(released));
+        self.flush_now(key);
+    }
+
+    /// Closes with a reset instead of a FIN; a connecting socket does so once connected.
+    pub(crate) fn reset(&mut self, key: Key) {
+        let Some(socket) = self.socket_mut(key) else {
+            return;
+        };
+        let cause = match (socket.conn.phase(), &socket.stream) {
+            (Phase::Connecting, _) => {
+                socket.reset_due = true;
+                return;
+            }
+            (Phase::Idle, _) => Cause::Failed(Error::socket_closed()),
+            (_, Some(stream)) if stream.is_unix() => Cause::Failed(Error::invalid_handle_type()),
+            (_, Some(stream)) => {
+                // A socket that the peer has reset already needs none.
+                let _ = stream.set_linger_zero();
+                Cause::Destroyed
+            }
+            (_, None) => return,
+        };
+        self.destroy(key, cause);
+    }
+
+    /// The listeners of `connect` have run: a reset asked for meanwhile is due.
+    pub(crate) fn connect_delivered(&mut self, key: Key) {
+        if self.socket(key).is_some_and(|socket| socket.reset_due) {
+            self.reset(key);
+        }
     }
 
     /// Sends at once what was held back, as far as the kernel takes it; the loop does the rest.
@@ -382,11 +417,11 @@ impl Reactor {
         self.with_conn(key, |conn, _| conn.abort_late_callback());
     }
 
-    /// One callback is being failed; there may be more, and they come before anything else.
-    pub(crate) fn abort_again(&mut self, key: Key) {
+    /// One callback of several is being called; the next comes before anything else.
+    pub(crate) fn notice_again(&mut self, key: Key, notice: Notice) {
         if let Some(socket) = self.socket_mut(key) {
             socket.notices += 1;
-            self.deferred.push_front(Deferred::Conn(key, Notice::Abort));
+            self.deferred.push_front(Deferred::Conn(key, notice));
         }
     }
 
@@ -398,6 +433,10 @@ impl Reactor {
 
     pub(crate) fn end_delivered(&mut self, key: Key) {
         self.with_conn(key, |conn, released| conn.handle_end_delivered(released));
+    }
+
+    pub(crate) fn finish_begun(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.handle_finish_begun());
     }
 
     pub(crate) fn finish_delivered(&mut self, key: Key) {

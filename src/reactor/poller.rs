@@ -2,11 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 
 use crate::arena::Key;
 use crate::sys::Stream;
@@ -65,6 +64,16 @@ pub(crate) struct Wakeup {
     pub(crate) urgent: bool,
 }
 
+/// Ends a wait from another thread.
+pub(crate) struct Waker(mio::Waker);
+
+impl Waker {
+    /// Waking costs a system call. It fails only if the loop is gone, and then nobody is there to be woken.
+    pub(crate) fn wake(&self) {
+        let _ = self.0.wake();
+    }
+}
+
 pub(crate) enum Poller {
     Mio {
         poll: Poll,
@@ -80,11 +89,11 @@ pub(crate) enum Poller {
 }
 
 impl Poller {
-    pub(crate) fn new(capacity: usize) -> io::Result<(Poller, Arc<Waker>)> {
+    pub(crate) fn new(capacity: usize) -> io::Result<(Poller, Waker)> {
         let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), WAKER)?;
+        let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let events = Events::with_capacity(capacity);
-        Ok((Poller::Mio { poll, events }, Arc::new(waker)))
+        Ok((Poller::Mio { poll, events }, Waker(waker)))
     }
 
     #[cfg(any(test, feature = "sim"))]

@@ -1,8 +1,9 @@
 //! Servers: listening, closing, and what accepted sockets inherit.
 
 use std::io;
+use std::time::Duration;
 
-use super::source::{Inherited, ServerSource, Source};
+use super::source::{Inherited, ServerSource, Source, Tuning};
 use super::{Deferred, Reactor};
 use crate::address::Address;
 use crate::arena::Key;
@@ -24,6 +25,7 @@ impl Reactor {
         let Some(Source::Server(server)) = sources.get_mut(key) else {
             return Ok(());
         };
+        inherit(&listener, server.inherited.tuning)?;
         poller.register_listener(listener.raw_fd(), key)?;
         server.listener = Some(listener);
         server.readable = false;
@@ -66,6 +68,19 @@ impl Reactor {
         true
     }
 
+    pub(crate) fn pause_accepting(&mut self, key: Key) {
+        if let Some(server) = self.server_mut(key) {
+            server.paused = true;
+        }
+    }
+
+    pub(crate) fn resume_accepting(&mut self, key: Key) {
+        if let Some(server) = self.server_mut(key) {
+            server.paused = false;
+            self.schedule(key);
+        }
+    }
+
     /// Puts a server whose last connection is gone among those whose `close` is due.
     pub(super) fn server_maybe_done(&mut self, key: Key) {
         let done = self
@@ -84,8 +99,8 @@ impl Reactor {
     pub(crate) fn next_server_close(&mut self) -> Option<Key> {
         while let Some(key) = self.closing_servers.pop_front() {
             if let Some(Source::Server(server)) = self.sources.get_mut(key) {
-                // A server that listened again meanwhile may have new connections: they come first.
-                if server.open == 0 && std::mem::take(&mut server.close_owed) {
+                // It may listen again meanwhile, with new connections: they are not waited for.
+                if std::mem::take(&mut server.close_owed) {
                     return Some(key);
                 }
             }
@@ -114,4 +129,16 @@ impl Reactor {
             .map(|(key, _)| key)
             .collect()
     }
+}
+
+/// Options set on a listener are those of the sockets it accepts: one system call instead of one for each.
+fn inherit(listener: &Listener, tuning: Tuning) -> io::Result<()> {
+    if tuning.no_delay {
+        listener.set_no_delay(true)?;
+    }
+    if tuning.keep_alive {
+        let delay = Duration::from_secs(tuning.keep_alive_delay.into());
+        listener.set_keep_alive(true, Some(delay))?;
+    }
+    Ok(())
 }

@@ -129,6 +129,8 @@ pub(crate) struct SocketSource {
     pub(crate) queued: bool,
     /// Its number was shown to the user: others may hold the same socket.
     pub(crate) shared: bool,
+    /// A reset was asked for before it was connected.
+    pub(crate) reset_due: bool,
     /// What destroy does once has been done.
     pub(crate) released: bool,
     /// Wake-ups while nobody wanted to read.
@@ -157,6 +159,7 @@ impl SocketSource {
             queued: false,
             shared: false,
             released: false,
+            reset_due: false,
             vain_wakeups: 0,
             tuning: Tuning::default(),
             notices: 0,
@@ -190,6 +193,8 @@ pub(crate) struct Inherited {
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
     pub(crate) timeout: Nanos,
+    /// It does not flow until `resume()`.
+    pub(crate) paused: bool,
 }
 
 pub(crate) struct ServerSource {
@@ -198,6 +203,10 @@ pub(crate) struct ServerSource {
     pub(crate) liveness: Liveness,
     pub(crate) inherited: Inherited,
     pub(crate) readable: bool,
+    /// Accepting rests because the user said so.
+    pub(crate) paused: bool,
+    /// With as many connections open, further ones are dropped.
+    pub(crate) max_connections: usize,
     pub(crate) queued: bool,
     pub(crate) shared: bool,
     /// An `accept` failed for want of resources and none has succeeded since: reported once.
@@ -221,6 +230,8 @@ impl ServerSource {
             liveness: Liveness::IDLE,
             inherited,
             readable: false,
+            paused: false,
+            max_connections: usize::MAX,
             queued: false,
             shared: false,
             starved: false,

@@ -51,7 +51,8 @@ impl Reserve {
         }
     }
 
-    fn refill(&mut self) {
+    /// Takes the reserve back, if it was lost and can be had now.
+    pub(crate) fn refill(&mut self) {
         if self.0.is_none() {
             self.0 = File::open("/dev/null").ok().map(OwnedFd::from);
         }

@@ -64,9 +64,30 @@ pub fn each_form_unix(scenario: impl Fn(&World)) {
     }
 }
 
+/// Runs a scenario in all four cases, on loops with settings of its own.
+#[track_caller]
+pub fn each_case_on(builder: &tidewheel::Builder, scenario: impl Fn(&World)) {
+    for transport in [Transport::Tcp, Transport::Unix] {
+        for form in [Form::Closures, Form::Handler] {
+            run_on(builder.clone(), form, transport, &scenario);
+        }
+    }
+}
+
 #[track_caller]
 fn run_case(form: Form, transport: Transport, scenario: &impl Fn(&World)) {
-    let world = World::new(form, transport);
+    run_on(EventLoop::builder(), form, transport, scenario);
+}
+
+/// Runs a scenario in one case, on a loop with settings of its own.
+#[track_caller]
+pub fn run_on(
+    builder: tidewheel::Builder,
+    form: Form,
+    transport: Transport,
+    scenario: &impl Fn(&World),
+) {
+    let world = World::with(form, transport, builder);
     scenario(&world);
     world.finish();
 }
@@ -406,7 +427,7 @@ impl World {
 
     /// Everything is gone that should be gone.
     #[track_caller]
-    fn finish(self) {
+    pub fn finish(self) {
         let case = format!("{:?} over {:?}", self.form, self.transport);
         let dump = self.dump();
         let watched = self.watched.take();

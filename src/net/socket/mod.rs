@@ -321,6 +321,24 @@ impl Socket {
         self.destroy_because(Cause::Failed(error));
     }
 
+    /// Ends, and destroys as soon as all is sent, without waiting for the peer: what it still sends is lost. Node's
+    /// `socket.destroySoon`. To be sure that the peer can read the answer, use [`end`](Socket::end).
+    pub fn destroy_soon(&self) {
+        self.inner().reactor.borrow_mut().destroy_soon(self.key);
+    }
+
+    /// Closes at once with a reset (RST) instead of a FIN; TCP only. Node's `socket.resetAndDestroy`. Here
+    /// `close(false)` follows; the peer gets `ECONNRESET`.
+    ///
+    /// While connecting it waits for `connect` and `ready`. On a socket that was never connected it is
+    /// `error(ERR_SOCKET_CLOSED)`, on a UNIX socket `error(ERR_INVALID_HANDLE_TYPE)`, and `close(true)`.
+    pub fn reset_and_destroy(&self) {
+        self.inner().reactor.borrow_mut().reset(self.key);
+        if self.destroyed() {
+            self.handle.finish_pipes(self.key);
+        }
+    }
+
     fn destroy_because(&self, cause: Cause) {
         self.inner().reactor.borrow_mut().destroy(self.key, cause);
         self.handle.finish_pipes(self.key);

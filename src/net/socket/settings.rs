@@ -114,6 +114,12 @@ impl Socket {
     /// The value attached, if it is a `T`.
     pub fn data<T: 'static>(&self) -> Option<Rc<T>> {
         let mut face = self.inner().face.borrow_mut();
-        face.socket(self.key)?.rare.as_ref()?.data.clone()?.downcast().ok()
+        face.socket(self.key)?
+            .rare
+            .as_ref()?
+            .data
+            .clone()?
+            .downcast()
+            .ok()
     }
 }

@@ -1,0 +1,356 @@
+//! UNIX sockets: the path as an address, whose file it is, and what may stand in its way.
+
+#[path = "common/child.rs"]
+mod child;
+mod common;
+#[path = "common/place.rs"]
+mod place;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use child::{in_child, leave_root};
+use common::{each_form_unix, Script, World};
+use place::Nobody;
+use tidewheel::net::{self, Address, ConnectOptions, EventKind, Server};
+use tidewheel::{Code, Error};
+
+/// A server that ends each connection and is done after the first.
+fn one_visit(world: &World) -> Server {
+    let probe = world.probe();
+    net::create_server(&world.event_loop, move |socket| {
+        let _ = &probe;
+        socket.server().unwrap().close();
+        socket.end();
+    })
+}
+
+/// Listens where that cannot be; the server is none the worse for it.
+#[track_caller]
+fn refused(world: &World, path: &Path) -> Error {
+    let server = one_visit(world);
+    let probe = world.probe();
+    let error = server.listen(path, move |_| drop(probe)).unwrap_err();
+    assert_eq!(error.syscall(), Some("listen"));
+    assert_eq!(error.address(), Some(&Address::Path(path.into())));
+    assert!(!server.listening());
+    server.listen(world.path("elsewhere"), |_| {}).unwrap();
+    world.client(&server, Script::new("visitor"));
+    world.run();
+    world.assert_trace("visitor", "connect ready end finish close(false)");
+    error
+}
+
+/// Connects where that cannot be.
+#[track_caller]
+fn not_there(world: &World, path: &Path, said: &str) {
+    let said = format!("{said} {}", path.display());
+    let address = Address::Path(path.into());
+    let client = Script::new("C").on_error(move |_, error| {
+        assert_eq!(error.to_string(), said);
+        assert_eq!(error.syscall(), Some("connect"));
+        assert_eq!(error.address(), Some(&address));
+    });
+    world.client_with(path.into(), client);
+    world.run();
+    assert_eq!(world.events("C").len(), 2);
+    assert_eq!(world.events("C")[1], "close(true)");
+}
+
+/// A path one byte longer than the system can take.
+fn too_long(world: &World) -> PathBuf {
+    let mut path = world.path("x").into_os_string();
+    path.push("x".repeat(108 - path.len()));
+    path.into()
+}
+
+#[test]
+fn the_file_is_there_from_listen_to_close_and_the_address_is_the_path() {
+    each_form_unix(|world| {
+        let server = one_visit(world);
+        let path = world.path("s");
+        server.listen(&path, |_| {}).unwrap();
+        assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+        assert_eq!(server.address(), Some(Address::Path(path.clone())));
+        assert_eq!(
+            server.address().unwrap().to_string(),
+            path.to_str().unwrap()
+        );
+        server.close();
+        assert!(!path.exists());
+        assert_eq!(server.address(), None);
+        world.run();
+    });
+}
+
+#[test]
+fn a_relative_path_is_one_of_the_directory_and_is_removed_from_another() {
+    in_child(
+        "a_relative_path_is_one_of_the_directory_and_is_removed_from_another",
+        || {
+            each_form_unix(|world| {
+                let before = std::env::current_dir().unwrap();
+                std::env::set_current_dir(world.path("")).unwrap();
+                let server = one_visit(world);
+                server.listen(Path::new("relative"), |_| {}).unwrap();
+                assert_eq!(server.address(), Some(Address::Path("relative".into())));
+                assert!(world.path("relative").exists());
+                world.client(&server, Script::new("C"));
+                world.event_loop.turn(None).unwrap();
+                std::env::set_current_dir(before).unwrap();
+                world.run();
+                world.assert_trace("C", "connect ready end finish close(false)");
+                assert!(!world.path("relative").exists());
+            });
+        },
+    );
+}
+
+#[test]
+fn dropping_the_loop_removes_the_file_too() {
+    each_form_unix(|world| {
+        let path = world.path("dropped");
+        let event_loop = tidewheel::EventLoop::new().unwrap();
+        let server = net::create_server(&event_loop, |_| {});
+        server.listen(&path, |_| {}).unwrap();
+        assert!(path.exists());
+        drop(event_loop);
+        assert!(!path.exists());
+        assert_eq!(server.address(), None);
+    });
+}
+
+#[test]
+fn close_removes_no_file_but_its_own() {
+    each_form_unix(|world| {
+        let path = world.path("s");
+        let old = one_visit(world);
+        old.listen(&path, |_| {}).unwrap();
+        // The next generation takes the place while the old one still listens.
+        fs::remove_file(&path).unwrap();
+        let new = one_visit(world);
+        new.listen(&path, |_| {}).unwrap();
+        let inode = fs::metadata(&path).unwrap().ino();
+        old.close();
+        assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+        world.client(&new, Script::new("C"));
+        world.run();
+        world.assert_trace("C", "connect ready end finish close(false)");
+        assert!(!path.exists());
+
+        let server = one_visit(world);
+        server.listen(&path, |_| {}).unwrap();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "not a socket").unwrap();
+        server.close();
+        assert_eq!(fs::read(&path).unwrap(), b"not a socket");
+        world.run();
+    });
+}
+
+#[test]
+fn unix_peers_have_no_ip_address_and_no_port() {
+    each_form_unix(|world| {
+        let path = world.path("s");
+        let at = Address::Path(path.clone());
+        let server = one_visit(world);
+        server.listen(&path, |_| {}).unwrap();
+        let own = at.clone();
+        server.on_connection(move |socket| {
+            assert_eq!(socket.address(), Some(own.clone()));
+            assert_eq!(socket.remote(), Some(Address::Unnamed));
+            for address in [socket.address(), socket.remote()].map(Option::unwrap) {
+                assert_eq!((address.ip(), address.port()), (None, None));
+                assert_eq!(address.family(), None);
+            }
+        });
+        let client = Script::new("C").on(EventKind::Connect, move |socket, _| {
+            assert_eq!(socket.address(), Some(Address::Unnamed));
+            assert_eq!(socket.remote(), Some(at.clone()));
+        });
+        world.client_with(path.into(), client);
+        world.run();
+        world.assert_trace("C", "connect ready end finish close(false)");
+    });
+}
+
+#[test]
+fn the_file_of_a_dead_listener_is_in_use_for_listen_and_refuses_connect() {
+    each_form_unix(|world| {
+        let nobody = Nobody::new(world);
+        let path = nobody.address.path().unwrap();
+        let error = refused(world, path);
+        assert_eq!(error.code(), Code::AddrInUse);
+        assert!(path.exists());
+        not_there(world, path, "connect ECONNREFUSED");
+    });
+}
+
+#[test]
+fn the_path_of_a_live_listener_is_in_use() {
+    each_form_unix(|world| {
+        let path = world.path("live");
+        let live = UnixListener::bind(&path).unwrap();
+        let error = refused(world, &path);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "listen EADDRINUSE: address already in use {}",
+                path.display()
+            )
+        );
+        assert_eq!(error.errno(), Some(-98));
+        assert_eq!(error.address().unwrap().port(), None);
+        // It lost nothing by the attempt.
+        let peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        live.accept().unwrap();
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_file_or_a_directory_in_the_way_is_in_use_and_stays() {
+    each_form_unix(|world| {
+        let file = world.path("file");
+        fs::write(&file, "text").unwrap();
+        let directory = world.path("directory");
+        fs::create_dir(&directory).unwrap();
+        for path in [&file, &directory] {
+            assert_eq!(refused(world, path).code(), Code::AddrInUse);
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"text");
+        assert!(directory.is_dir());
+        not_there(world, &file, "connect ECONNREFUSED");
+    });
+}
+
+#[test]
+fn a_directory_refuses_a_connect() {
+    each_form_unix(|world| {
+        not_there(world, &world.path(""), "connect ECONNREFUSED");
+    });
+}
+
+#[test]
+fn a_missing_path_is_not_found_by_connect() {
+    each_form_unix(|world| {
+        not_there(world, &world.path("missing"), "connect ENOENT");
+    });
+}
+
+#[test]
+fn a_missing_directory_is_said_to_be_missing() {
+    each_form_unix(|world| {
+        let path = world.path("missing/s");
+        let error = refused(world, &path);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "listen ENOENT: no such file or directory {}",
+                path.display()
+            )
+        );
+        assert_eq!(error.code(), Code::NotFound);
+    });
+}
+
+#[test]
+fn a_path_too_long_is_refused_and_not_cut_off() {
+    each_form_unix(|world| {
+        let path = too_long(world);
+        let error = refused(world, &path);
+        assert_eq!(error.code().as_str(), "ENAMETOOLONG");
+        assert_eq!(error.errno(), Some(-36));
+        not_there(world, &path, "connect ENAMETOOLONG");
+        // One byte less is the longest there is.
+        let mut longest = path.to_str().unwrap().to_string();
+        longest.pop();
+        let server = one_visit(world);
+        server.listen(Path::new(&longest), |_| {}).unwrap();
+        assert!(Path::new(&longest).exists());
+        server.close();
+        world.run();
+    });
+}
+
+#[test]
+fn a_path_with_a_nul_in_it_is_refused() {
+    each_form_unix(|world| {
+        let path = Path::new("a\0b");
+        let server = one_visit(world);
+        let error = server.listen(path, |_| {}).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        world.client_with(path.into(), Script::new("C"));
+        world.run();
+        assert_eq!(world.events("C")[1], "close(true)");
+    });
+}
+
+#[test]
+fn a_socket_file_without_permission_denies_a_connect() {
+    in_child("a_socket_file_without_permission_denies_a_connect", || {
+        leave_root();
+        each_form_unix(|world| {
+            let path = world.path("closed");
+            let _listener = UnixListener::bind(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+            not_there(world, &path, "connect EACCES");
+        });
+    });
+}
+
+#[test]
+fn a_directory_without_permission_denies_a_listen() {
+    in_child("a_directory_without_permission_denies_a_listen", || {
+        leave_root();
+        each_form_unix(|world| {
+            let directory = world.path("closed");
+            fs::create_dir(&directory).unwrap();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
+            let error = refused(world, &directory.join("s"));
+            assert_eq!(error.code(), Code::AccessDenied);
+            assert!(error
+                .to_string()
+                .starts_with("listen EACCES: permission denied "));
+        });
+    });
+}
+
+// Only TCP has ports, but here is where this process may cease to be root.
+#[test]
+fn a_privileged_port_is_denied() {
+    in_child("a_privileged_port_is_denied", || {
+        let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+        if first.is_ok_and(|text| text.trim().parse::<u16>().unwrap() <= 1) {
+            println!("skipped: no port is privileged on this machine");
+            return;
+        }
+        leave_root();
+        common::each_form_tcp(|world| {
+            let server = one_visit(world);
+            let error = server.listen(("127.0.0.1", 1), |_| {}).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "listen EACCES: permission denied 127.0.0.1:1"
+            );
+            server
+                .listen(world.listen_options(), |server| server.close())
+                .unwrap();
+            world.run();
+        });
+    });
+}
+
+#[test]
+fn the_result_of_address_is_an_option_for_connect() {
+    each_form_unix(|world| {
+        let server = one_visit(world);
+        server.listen(world.path("s"), |_| {}).unwrap();
+        let options = ConnectOptions::from(server.address().unwrap());
+        world.client_with(options, Script::new("C"));
+        world.run();
+        world.assert_trace("C", "connect ready end finish close(false)");
+    });
+}
