@@ -247,6 +247,14 @@ impl Error {
         Self::new(Code::SocketQueueFull, message)
     }
 
+    /// A descriptor cannot leave while bytes wait to be sent on it.
+    pub(crate) fn bytes_queued(bytes: usize) -> Self {
+        Self::new(
+            Code::WouldBlock,
+            format!("detach EAGAIN: {bytes} bytes wait to be sent"),
+        )
+    }
+
     pub(crate) fn already_listening() -> Self {
         let message = "Listen method has been called more than once without closing.";
         Self::new(Code::ServerAlreadyListen, message)
@@ -278,6 +286,14 @@ impl Error {
     pub(crate) fn nothing_to_listen_on() -> Self {
         let message = r#"The argument 'options' must have the property "port" or "path""#;
         Self::new(Code::InvalidArgValue, message)
+    }
+
+    /// A descriptor that is no stream socket.
+    pub(crate) fn invalid_fd_type() -> Self {
+        Self::new(
+            Code::InvalidFdType,
+            "Unsupported fd type: not a stream socket",
+        )
     }
 
     /// A reset of a UNIX socket.

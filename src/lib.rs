@@ -13,7 +13,10 @@ mod sys;
 mod timer;
 
 pub use error::{Code, Error, Result};
-pub use net::{Builder, EventLoop, LoopClosed, LoopHandle, LoopStats, Remote, Timeout};
+pub use net::{
+    Builder, EventLoop, HandleInfo, HandleKind, Interest, LoopClosed, LoopHandle, LoopStats,
+    Readiness, Remote, Timeout, Watch,
+};
 
 /// A simulated network and clock, with seeded faults: the whole loop runs on it without the kernel.
 #[cfg(feature = "sim")]

@@ -317,7 +317,7 @@ fn the_socket_listens() -> Result<()> {
 #[test]
 fn the_socket_has_settings_and_properties() -> Result<()> {
     let event_loop = EventLoop::new()?;
-    let (socket, _peer) = net::pair(&event_loop)?;
+    let (socket, peer) = net::pair(&event_loop)?;
     socket
         .set_timeout(Duration::from_secs(1))
         .set_no_delay(true)
@@ -349,6 +349,8 @@ fn the_socket_has_settings_and_properties() -> Result<()> {
     let _: &'static str = state.as_str();
     let _: (Option<Server>, Option<RawFd>) = (socket.server(), socket.raw_fd());
     let _: &LoopHandle = socket.event_loop();
+    socket.destroy();
+    peer.destroy();
     event_loop.run()
 }
 
@@ -408,7 +410,7 @@ impl Handler for Recorder {
         self.0.push("error");
     }
     fn on_close(&mut self, _: &Socket, _: bool) {
-        assert_eq!(self.0, ["data", "end", "finish"]);
+        assert_eq!(self.0, ["finish", "data", "end"]);
     }
 }
 
@@ -475,11 +477,11 @@ fn handlers_in_a_box() -> Result<()> {
 fn a_capture_moved_out_of_on_close() -> Result<()> {
     let event_loop = EventLoop::new()?;
     let (sender, receiver) = std::sync::mpsc::channel();
-    let (a, _b) = net::pair(&event_loop)?;
+    let (a, b) = net::pair(&event_loop)?;
     let owned = vec![String::from("moved")];
     a.on_close(move |_, _| sender.send(owned).unwrap());
     a.destroy();
-    _b.destroy();
+    b.destroy();
     event_loop.run()?;
     assert_eq!(receiver.recv().unwrap(), ["moved"]);
     Ok(())

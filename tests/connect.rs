@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{counter, each_case, each_form_tcp, Script, Transport};
-use place::{has_ipv6, option, turn_until, FullQueue, Nobody};
+use place::{option, turn_until, FullQueue, Nobody};
 use tidewheel::net::{
     self, ConnectOptions, EventKind, ListenOptions, ReadyState, ServerOptions, Socket,
     SocketOptions,
@@ -398,80 +398,6 @@ fn options_are_on_the_socket_before_connect_is_told() {
             .keep_alive_initial_delay(Duration::from_millis(61_999));
         world.client_with(options, tuned);
         world.run();
-    });
-}
-
-// Only TCP has hosts.
-#[test]
-fn localhost_is_the_default_host_and_means_127_0_0_1() {
-    each_form_tcp(|world| {
-        let server = world.server_for(3, ServerOptions::default(), || Script::new("S"));
-        let port = server.address().unwrap().port().unwrap();
-        for options in [
-            port.into(),
-            ("localhost", port).into(),
-            ("LocalHost", port).into(),
-        ] {
-            let client = Script::new("C").on(EventKind::Connect, move |socket, _| {
-                let remote = socket.remote().unwrap();
-                assert_eq!(remote.to_string(), format!("127.0.0.1:{port}"));
-                socket.end();
-            });
-            world.client_with(options, client);
-        }
-        world.run();
-        assert_eq!(world.events("C").len(), 3 * 5);
-    });
-}
-
-// Only TCP has hosts.
-#[test]
-fn localhost_is_1_when_127_0_0_1_refuses() {
-    if !has_ipv6() {
-        return;
-    }
-    each_form_tcp(|world| {
-        // A port that is bound on 127.0.0.1 and not listened on refuses there; on ::1 it is free.
-        let nobody = Nobody::new(world);
-        let port = nobody.address.port().unwrap();
-        let server = net::create_server(&world.event_loop, |socket| {
-            socket.server().unwrap().close();
-            socket.end();
-        });
-        server.listen(("::1", port), |_| {}).unwrap();
-        let client = Script::new("C").on(EventKind::Connect, move |socket, _| {
-            let remote = socket.remote().unwrap();
-            assert_eq!(remote.to_string(), format!("[::1]:{port}"));
-        });
-        world.client_with(port.into(), client);
-        world.run();
-        world.assert_trace("C", "connect ready end finish close(false)");
-    });
-}
-
-// Only TCP has hosts.
-#[test]
-fn when_all_addresses_of_localhost_refuse_the_error_names_them_all() {
-    each_form_tcp(|world| {
-        let nobody = Nobody::new(world);
-        let port = nobody.address.port().unwrap();
-        let client = Script::new("C").on_error(move |_, error| {
-            let first = format!("connect ECONNREFUSED 127.0.0.1:{port}");
-            assert_eq!(
-                error.to_string(),
-                format!("{first} (and 1 more address failed)")
-            );
-            assert_eq!(error.code(), Code::ConnRefused);
-            assert_eq!(error.address().unwrap().port(), Some(port));
-            let [v4, v6] = error.errors() else {
-                panic!("{:?}", error.errors());
-            };
-            assert_eq!(v4.to_string(), first);
-            assert!(v6.to_string().ends_with(&format!(" ::1:{port}")), "{v6}");
-        });
-        world.client_with(port.into(), client);
-        world.run();
-        world.assert_trace("C", "error(ECONNREFUSED) close(true)");
     });
 }
 

@@ -22,15 +22,18 @@ const ROOM: usize = 20;
 const CROWD: usize = 200;
 const PLENTY: u64 = 4096;
 
-/// A server that echoes, and what its `error` said.
-fn echo_server(world: &World) -> (Server, Rc<RefCell<Vec<String>>>) {
+fn echo_server(world: &World) -> Server {
     let watcher = world.watcher();
-    let server = world.server(move |socket| {
+    world.server(move |socket| {
         let echo = Script::new("S").on_data(|socket, data| {
             socket.write(data);
         });
         watcher.watch(socket, echo);
-    });
+    })
+}
+
+/// What the `error` of a server says.
+fn errors_of(world: &World, server: &Server) -> Rc<RefCell<Vec<String>>> {
     let errors: Rc<RefCell<Vec<String>>> = Rc::default();
     let (heard, probe) = (Rc::clone(&errors), world.probe());
     server.on_error(move |server, error| {
@@ -40,7 +43,7 @@ fn echo_server(world: &World) -> (Server, Rc<RefCell<Vec<String>>>) {
         assert_eq!(error.syscall(), Some("accept"));
         heard.borrow_mut().push(error.to_string());
     });
-    (server, errors)
+    errors
 }
 
 /// Peers that wait in the server's queue, and take none of the low descriptors.
@@ -94,7 +97,8 @@ fn those_connected_are_served_and_the_others_turned_away_with_one_error() {
         || {
             limit_descriptors(PLENTY);
             each_case(|world| {
-                let (server, errors) = echo_server(world);
+                let server = echo_server(world);
+                let errors = errors_of(world, &server);
                 let mut peers = crowd(world, &server, CROWD);
                 leave_room(ROOM);
                 let dropped = settle(world, &server, 0);
@@ -121,7 +125,8 @@ fn it_recovers_by_itself_and_a_new_episode_is_told_anew() {
         || {
             limit_descriptors(PLENTY);
             each_case(|world| {
-                let (server, errors) = echo_server(world);
+                let server = echo_server(world);
+                let errors = errors_of(world, &server);
                 let mut dropped = 0;
                 for episode in 1..=2 {
                     let peers = crowd(world, &server, CROWD);
@@ -151,7 +156,8 @@ fn where_not_even_shedding_is_possible_accepting_rests_and_is_tried_again_by_tim
         || {
             limit_descriptors(PLENTY);
             each_case(|world| {
-                let (server, errors) = echo_server(world);
+                let server = echo_server(world);
+                let errors = errors_of(world, &server);
                 let mut peers = crowd(world, &server, CROWD);
                 // Below every descriptor, the reserve's too.
                 limit_descriptors(3);
@@ -184,7 +190,7 @@ fn it_does_not_spin_while_no_descriptor_is_left() {
     in_child("it_does_not_spin_while_no_descriptor_is_left", || {
         limit_descriptors(PLENTY);
         each_case(|world| {
-            let (server, _errors) = echo_server(world);
+            let server = echo_server(world);
             let peers = crowd(world, &server, CROWD);
             leave_room(ROOM);
             settle(world, &server, 0);
@@ -196,6 +202,8 @@ fn it_does_not_spin_while_no_descriptor_is_left() {
             world.run();
             let turns = world.event_loop.stats().turns - before;
             assert!(turns < 20, "it spins: {turns} turns in half a second");
+            // Nobody listens to its `error`, and that stops nothing.
+            assert_eq!(world.event_loop.stats().unhandled_errors, 1);
             leave(world, &server, peers);
             limit_descriptors(PLENTY);
             server.close();
@@ -211,7 +219,8 @@ fn nothing_is_said_when_the_last_descriptor_is_taken_and_nobody_waits() {
         || {
             limit_descriptors(PLENTY);
             each_case(|world| {
-                let (server, errors) = echo_server(world);
+                let server = echo_server(world);
+                let errors = errors_of(world, &server);
                 let mut peers = crowd(world, &server, ROOM);
                 leave_room(ROOM);
                 turn_until(world, || server.connections() == ROOM);
@@ -231,7 +240,7 @@ fn connect_listen_pair_and_a_new_loop_say_so() {
     in_child("connect_listen_pair_and_a_new_loop_say_so", || {
         limit_descriptors(PLENTY);
         each_case(|world| {
-            let (server, _errors) = echo_server(world);
+            let server = echo_server(world);
             let target = world.connect_options(&server);
             let address = server.address().unwrap();
             leave_room(0);

@@ -71,9 +71,13 @@ fn the_last_word_before_connect_wins_and_holds_data_back() {
 
 #[test]
 fn pause_and_resume_return_the_socket() {
-    let event_loop = tidewheel::EventLoop::new().unwrap();
-    let (a, _b) = net::pair(&event_loop).unwrap();
-    assert_eq!(a.pause().resume(), &a);
+    each_form_unix(|world| {
+        let (a, b) = net::pair(&world.event_loop).unwrap();
+        world.watch(&a, Script::new("A"));
+        assert_eq!(a.pause().resume(), &a);
+        b.end();
+        world.run();
+    });
 }
 
 #[test]

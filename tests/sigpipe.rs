@@ -1,34 +1,26 @@
 //! A write to nobody must not kill a program that left SIGPIPE at its default, as one whose `main` is not Rust's does.
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
 #[path = "common/sending.rs"]
 mod sending;
 
-use std::process::Command;
 use std::time::Duration;
 
+use child::in_child;
 use sending::break_sending;
 use tidewheel::net::{self, WriteStatus};
 use tidewheel::EventLoop;
 
-const CHILD: &str = "TIDEWHEEL_SIGPIPE_CHILD";
-
 #[test]
 fn sigpipe_does_not_kill_a_program_that_left_it_at_its_default() {
     let name = "sigpipe_does_not_kill_a_program_that_left_it_at_its_default";
-    if std::env::var_os(CHILD).is_some() {
+    in_child(name, || {
         // SAFETY: no handler is installed, only the default taken.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-        return write_to_nobody();
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{:?}\n{text}", output.status);
-    assert!(text.contains("1 passed"), "{text}");
+        write_to_nobody();
+    });
 }
 
 /// A write, and a gathered one: both by `send` calls that raise no signal.

@@ -1,17 +1,14 @@
 //! UNIX sockets: the path as an address, whose file it is, and what may stand in its way.
 
-#[path = "common/child.rs"]
-mod child;
 mod common;
 #[path = "common/place.rs"]
 mod place;
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
-use child::{in_child, leave_root};
 use common::{each_form_unix, Script, World};
 use place::Nobody;
 use tidewheel::net::{self, Address, ConnectOptions, EventKind, Server};
@@ -37,9 +34,10 @@ fn refused(world: &World, path: &Path) -> Error {
     assert_eq!(error.address(), Some(&Address::Path(path.into())));
     assert!(!server.listening());
     server.listen(world.path("elsewhere"), |_| {}).unwrap();
-    world.client(&server, Script::new("visitor"));
+    let visitor = format!("visitor after {}", path.display());
+    world.client(&server, Script::new(&visitor));
     world.run();
-    world.assert_trace("visitor", "connect ready end finish close(false)");
+    world.assert_trace(&visitor, "connect ready end finish close(false)");
     error
 }
 
@@ -83,29 +81,6 @@ fn the_file_is_there_from_listen_to_close_and_the_address_is_the_path() {
         assert_eq!(server.address(), None);
         world.run();
     });
-}
-
-#[test]
-fn a_relative_path_is_one_of_the_directory_and_is_removed_from_another() {
-    in_child(
-        "a_relative_path_is_one_of_the_directory_and_is_removed_from_another",
-        || {
-            each_form_unix(|world| {
-                let before = std::env::current_dir().unwrap();
-                std::env::set_current_dir(world.path("")).unwrap();
-                let server = one_visit(world);
-                server.listen(Path::new("relative"), |_| {}).unwrap();
-                assert_eq!(server.address(), Some(Address::Path("relative".into())));
-                assert!(world.path("relative").exists());
-                world.client(&server, Script::new("C"));
-                world.event_loop.turn(None).unwrap();
-                std::env::set_current_dir(before).unwrap();
-                world.run();
-                world.assert_trace("C", "connect ready end finish close(false)");
-                assert!(!world.path("relative").exists());
-            });
-        },
-    );
 }
 
 #[test]
@@ -289,61 +264,6 @@ fn a_path_with_a_nul_in_it_is_refused() {
 }
 
 #[test]
-fn a_socket_file_without_permission_denies_a_connect() {
-    in_child("a_socket_file_without_permission_denies_a_connect", || {
-        leave_root();
-        each_form_unix(|world| {
-            let path = world.path("closed");
-            let _listener = UnixListener::bind(&path).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
-            not_there(world, &path, "connect EACCES");
-        });
-    });
-}
-
-#[test]
-fn a_directory_without_permission_denies_a_listen() {
-    in_child("a_directory_without_permission_denies_a_listen", || {
-        leave_root();
-        each_form_unix(|world| {
-            let directory = world.path("closed");
-            fs::create_dir(&directory).unwrap();
-            fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
-            let error = refused(world, &directory.join("s"));
-            assert_eq!(error.code(), Code::AccessDenied);
-            assert!(error
-                .to_string()
-                .starts_with("listen EACCES: permission denied "));
-        });
-    });
-}
-
-// Only TCP has ports, but here is where this process may cease to be root.
-#[test]
-fn a_privileged_port_is_denied() {
-    in_child("a_privileged_port_is_denied", || {
-        let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-        if first.is_ok_and(|text| text.trim().parse::<u16>().unwrap() <= 1) {
-            println!("skipped: no port is privileged on this machine");
-            return;
-        }
-        leave_root();
-        common::each_form_tcp(|world| {
-            let server = one_visit(world);
-            let error = server.listen(("127.0.0.1", 1), |_| {}).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "listen EACCES: permission denied 127.0.0.1:1"
-            );
-            server
-                .listen(world.listen_options(), |server| server.close())
-                .unwrap();
-            world.run();
-        });
-    });
-}
-
-#[test]
 fn the_result_of_address_is_an_option_for_connect() {
     each_form_unix(|world| {
         let server = one_visit(world);
@@ -352,5 +272,32 @@ fn the_result_of_address_is_an_option_for_connect() {
         world.client_with(options, Script::new("C"));
         world.run();
         world.assert_trace("C", "connect ready end finish close(false)");
+    });
+}
+
+// Linux alone has such names.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_after_a_nul_is_abstract_and_leaves_no_file() {
+    each_form_unix(|world| {
+        let name = format!("tidewheel-{}", world.path("abstract").display());
+        let path = PathBuf::from(format!("\0{name}"));
+        let server = one_visit(world);
+        server.listen(&path, |_| {}).unwrap();
+        let address = server.address().unwrap();
+        assert_eq!(address, Address::Abstract(name.clone().into()));
+        assert_eq!(address.to_string(), format!("@{name}"));
+        let error = one_visit(world).listen(&path, |_| {}).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("listen EADDRINUSE: address already in use @{name}")
+        );
+        world.client_with(address.into(), Script::new("C"));
+        world.run();
+        world.assert_trace("C", "connect ready end finish close(false)");
+        // Nobody is there any more, and nothing is left to be refused by.
+        world.client_with(path.into(), Script::new("D"));
+        world.run();
+        world.assert_trace("D", "error(ECONNREFUSED) close(true)");
     });
 }

@@ -78,9 +78,8 @@ impl Conn {
         self.status()
     }
 
-    /// Queues our FIN behind what waits. False when there is nothing to end.
+    /// Queues our FIN behind what waits; no cork holds that back. False when there is nothing to end.
     pub(crate) fn end(&mut self, released: &mut Vec<Bytes>) -> bool {
-        self.corked = 0;
         if self.state.phase() == Phase::Idle {
             return self.destroy(Cause::Destroyed, released);
         }

@@ -48,7 +48,7 @@ impl Conn {
 
     /// The kernel refused bytes. What it still holds for us is read before that is told, if anybody reads.
     pub(crate) fn handle_write_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
-        let drainable = self.wants_read();
+        let drainable = self.will_read();
         if let Some(queue) = &mut self.queue {
             // Its marks go, too: their callbacks fail together with the rest, in order.
             queue.clear(released);

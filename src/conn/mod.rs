@@ -133,6 +133,21 @@ impl Conn {
         conn.state.adopted();
         conn
     }
+
+    /// One that came connected, of which the user wants only one side: the other counts as done.
+    pub(crate) fn adopted_sides(limits: Limits, readable: bool, writable: bool) -> Conn {
+        let mut conn = Conn::adopted(limits);
+        if !readable {
+            conn.state.peer_ended();
+            conn.end_delivered = true;
+        }
+        if !writable {
+            conn.state.end_requested();
+            conn.state.shut();
+            conn.finish_delivered = true;
+        }
+        conn
+    }
 }
 
 /// Getters.

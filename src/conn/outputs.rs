@@ -9,11 +9,17 @@ impl Conn {
     /// Bytes are to be read: somebody wants them, or nobody ever will and our side has said all it had to say.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
+        self.resting == 0 && self.will_read()
+    }
+
+    /// As [`wants_read`](Self::wants_read), now or when the destinations of a pipe have drained.
+    #[inline]
+    pub(crate) fn will_read(&self) -> bool {
         if self.state.phase() != Phase::Open || self.state.read() != ReadSide::Open {
             return false;
         }
         match self.state.flow() {
-            Flow::Flowing => self.resting == 0,
+            Flow::Flowing => true,
             Flow::Paused => false,
             Flow::Initial => self.state.write() == WriteSide::Shut,
         }

@@ -192,3 +192,97 @@ impl State {
         allowed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    fn connecting() -> State {
+        let mut state = State::new();
+        assert!(state.connect_started());
+        state
+    }
+
+    fn open() -> State {
+        let mut state = State::new();
+        assert!(state.adopted());
+        state
+    }
+
+    fn closing() -> State {
+        let mut state = open();
+        assert!(state.destroyed(Cause::Destroyed));
+        state
+    }
+
+    fn closed() -> State {
+        let mut state = closing();
+        assert!(state.close_delivered());
+        state
+    }
+
+    /// In which phases, in the order of a life, each transition is allowed.
+    #[test]
+    fn allowed_transitions() {
+        let failed = || Cause::Failed(Error::new(Code::ConnReset, "reset"));
+        let allowed = |transition: &dyn Fn(&mut State) -> bool| {
+            let states = [State::new(), connecting(), open(), closing(), closed()];
+            states.map(|mut state| u8::from(transition(&mut state)))
+        };
+        assert_eq!(allowed(&State::connect_started), [1, 0, 0, 0, 0]);
+        assert_eq!(allowed(&State::adopted), [1, 0, 0, 0, 0]);
+        assert_eq!(allowed(&State::connected), [0, 1, 0, 0, 0]);
+        assert_eq!(allowed(&State::peer_ended), [0, 0, 1, 0, 0]);
+        assert_eq!(allowed(&State::end_requested), [0, 1, 1, 0, 0]);
+        assert_eq!(allowed(&State::shut), [0, 0, 0, 0, 0], "`end` comes first");
+        assert_eq!(allowed(&|s| s.end_requested() && s.shut()), [0, 0, 1, 0, 0]);
+        assert_eq!(allowed(&|s| s.destroyed(failed())), [1, 1, 1, 0, 0]);
+        assert_eq!(allowed(&State::close_delivered), [0, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn each_side_goes_forward_once() {
+        let mut state = open();
+        assert!(state.peer_ended() && !state.peer_ended());
+        assert!(state.end_requested() && !state.end_requested());
+        assert!(state.shut() && !state.shut());
+        assert!(!state.end_requested());
+        assert_eq!(
+            (state.read(), state.write()),
+            (ReadSide::Ended, WriteSide::Shut)
+        );
+    }
+
+    #[test]
+    fn the_cause_is_known_from_the_end_on() {
+        assert!(open().cause().is_none());
+        assert!(matches!(closing().cause(), Some(Cause::Destroyed)));
+        assert!(matches!(closed().cause(), Some(Cause::Destroyed)));
+    }
+
+    #[test]
+    fn it_remembers_that_it_ended_while_connecting() {
+        let ended = |mut state: State| {
+            assert!(!state.ended_connecting());
+            state.destroyed(Cause::Destroyed);
+            state.ended_connecting()
+        };
+        assert!(ended(connecting()));
+        assert!(!ended(State::new()));
+        assert!(!ended(open()));
+    }
+
+    #[test]
+    fn a_reader_makes_it_flow_unless_somebody_chose_before() {
+        let mut state = State::new();
+        assert!(state.reader_attached());
+        assert_eq!(state.flow(), Flow::Flowing);
+        for chosen in [true, false] {
+            state.set_flowing(chosen);
+            let flow = state.flow();
+            assert!(!state.reader_attached());
+            assert_eq!(state.flow(), flow);
+        }
+    }
+}

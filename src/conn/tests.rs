@@ -64,7 +64,7 @@ impl Shell {
         let status = self
             .conn
             .accept(payload, sent, callback, &mut self.released);
-        self.wire.extend(taken);
+        self.wire.extend_from_slice(&taken);
         status
     }
 
@@ -75,10 +75,12 @@ impl Shell {
         }
         let mut slices = [IoSlice::new(&[]); 3];
         let used = self.conn.transmit(&mut slices);
-        let bytes = slices[..used].iter().flat_map(|slice| slice.iter());
-        let taken: Vec<u8> = bytes.copied().take(room).collect();
-        self.wire.extend(&taken);
+        let mut taken = Vec::new();
+        for slice in &slices[..used] {
+            taken.extend_from_slice(&slice[..slice.len().min(room - taken.len())]);
+        }
         self.conn.handle_written(taken.len(), &mut self.released);
+        self.wire.extend_from_slice(&taken);
         taken.len()
     }
 

@@ -126,3 +126,6 @@ impl WriteQueue {
         self.bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ impl LoopHandle {
                     handler.on_timeout(socket)
                 });
             }
+            Event::Watch { key, readiness } => self.dispatch_watch(key, readiness),
             Event::Nothing => {}
             Event::Timer(key) => self.dispatch_timer(key),
             Event::Connection { server, socket } => self.dispatch_connection(server, socket),
@@ -165,10 +166,10 @@ impl LoopHandle {
         };
         let data = &buffer.buffer[..len];
         let socket = self.socket_handle(key);
+        let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             handler.get().on_data(&socket, data);
         }
-        let mut listeners = self.emission(key);
         while let Some(mut lease) =
             listeners.next(|kind, callback| kind == EventKind::Data || is_pipe(callback))
         {
@@ -196,10 +197,10 @@ impl LoopHandle {
     fn dispatch_end(&self, key: Key) {
         let _delivered = EndDelivered { handle: self, key };
         let socket = self.socket_handle(key);
+        let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             handler.get().on_end(&socket);
         }
-        let mut listeners = self.emission(key);
         while let Some(mut lease) =
             listeners.next(|kind, callback| kind == EventKind::End || is_pipe(callback))
         {
@@ -229,11 +230,11 @@ impl LoopHandle {
         self.finish_pipes(key);
         let socket = self.socket_handle(key);
         let mut heard = false;
+        let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             heard = true;
             handler.get().on_error(&socket, &error);
         }
-        let mut listeners = self.emission(key);
         while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Error) {
             if let Some(SocketCallback::Error(call)) = lease.callback.take() {
                 heard = true;
@@ -260,10 +261,10 @@ impl LoopHandle {
         let _closed = Closed { handle: self, key };
         self.detach_pipes(key);
         let socket = self.socket_handle(key);
+        let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             handler.get().on_close(&socket, had_error);
         }
-        let mut listeners = self.emission(key);
         while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Close) {
             if let Some(SocketCallback::Close(call)) = lease.callback.take() {
                 call(&socket, had_error);
@@ -274,10 +275,10 @@ impl LoopHandle {
     /// An event that carries nothing.
     fn emit(&self, key: Key, kind: EventKind, handle: impl FnOnce(&mut dyn Handler, &Socket)) {
         let socket = self.socket_handle(key);
+        let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             handle(handler.get(), &socket);
         }
-        let mut listeners = self.emission(key);
         while let Some(mut lease) = listeners.next(|k, callback| k == kind && !is_pipe(callback)) {
             match &mut lease.callback {
                 Some(SocketCallback::Plain(call)) => call(&socket),

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::handler::Handler;
 use super::listeners::Listeners;
-use super::{Dropped, LoopHandle, Server, Socket, Timeout};
+use super::{Dropped, LoopHandle, Readiness, Server, Socket, Timeout, Watch};
 use crate::arena::Key;
 use crate::error::{Error, Result};
 
@@ -110,6 +110,14 @@ pub(super) enum Slot {
     Socket(Box<SocketFace>),
     Server(Box<ServerFace>),
     Timer(Box<TimerFace>),
+    Watch(Box<WatchFace>),
+}
+
+pub(super) struct WatchFace {
+    /// `None` while it runs.
+    pub(super) call: Option<Box<dyn FnMut(&Watch, Readiness)>>,
+    /// Keeps the descriptor open.
+    pub(super) _owner: Box<dyn Any>,
 }
 
 /// One per slot of the reactor's arena, for the source that has it now.
@@ -212,6 +220,13 @@ impl Face {
     pub(super) fn timer(&mut self, key: Key) -> Option<&mut TimerFace> {
         match self.place(key) {
             Some(Slot::Timer(timer)) => Some(timer),
+            _ => None,
+        }
+    }
+
+    pub(super) fn watch(&mut self, key: Key) -> Option<&mut WatchFace> {
+        match self.place(key) {
+            Some(Slot::Watch(watch)) => Some(watch),
             _ => None,
         }
     }

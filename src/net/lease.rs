@@ -18,6 +18,7 @@ impl LoopHandle {
         })
     }
 
+    /// Begun before the handler runs: what that adds is first called for the next event.
     pub(super) fn emission(&self, key: Key) -> Emission<'_> {
         let end = self
             .inner()

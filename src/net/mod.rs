@@ -1,6 +1,7 @@
 //! TCP and UNIX sockets and servers: Node's `net`.
 
 mod apply;
+mod bind;
 mod builder;
 mod chunk;
 mod dispatch;
@@ -9,6 +10,7 @@ mod event_loop;
 mod face;
 mod handler;
 mod host;
+mod inspect;
 mod ip;
 mod lease;
 mod listeners;
@@ -20,6 +22,7 @@ mod server;
 mod socket;
 mod stats;
 mod timeout;
+mod watch;
 
 use crate::error::{Error, Result};
 
@@ -30,6 +33,7 @@ pub use chunk::Chunk;
 pub use event_loop::EventLoop;
 pub use handler::Handler;
 pub use host::Host;
+pub use inspect::{HandleInfo, HandleKind};
 pub use ip::{is_ip, is_ipv4, is_ipv6};
 pub use listeners::EventKind;
 pub use loop_handle::LoopHandle;
@@ -39,6 +43,7 @@ pub use server::{Dropped, Server, ServerId};
 pub use socket::{ReadyState, Socket, SocketId};
 pub use stats::LoopStats;
 pub use timeout::Timeout;
+pub use watch::{Interest, Readiness, Watch};
 
 /// Makes a server; `on_connection` is its first `connection` listener. Node's `net.createServer`.
 ///

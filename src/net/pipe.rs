@@ -5,7 +5,7 @@
 //! the user's own `pause()`. When the destination can take no more for good, the source is unpiped and paused, so that
 //! what it has not read yet is not lost.
 
-use super::face::{Pipe, SocketCallback};
+use super::face::{Pipe, SocketCallback, SocketFace};
 use super::listeners::EventKind;
 use super::{LoopHandle, WriteStatus};
 use crate::arena::Key;
@@ -24,7 +24,10 @@ impl LoopHandle {
                 .is_none_or(|socket| socket.conn.destroyed())
             {
                 drop(reactor);
-                inner.reactor.borrow_mut().pause(source);
+                // As when a destination is lost: the source stops unless it has another.
+                if count_pipes(inner.face.borrow_mut().socket(source)) == 0 {
+                    inner.reactor.borrow_mut().pause(source);
+                }
                 return;
             }
         }
@@ -62,9 +65,7 @@ impl LoopHandle {
                 }
                 _ => false,
             });
-            left += socket
-                .listeners
-                .count(|_, callback| matches!(callback, Some(SocketCallback::Pipe(_))));
+            left += count_pipes(Some(socket));
             for pipe in pipes {
                 if let SocketCallback::Pipe(pipe) = pipe {
                     removed.push(pipe);
@@ -170,4 +171,12 @@ fn set_resting(callback: Option<&mut SocketCallback>, resting: bool) -> bool {
         }
         _ => false,
     }
+}
+
+fn count_pipes(source: Option<&mut SocketFace>) -> usize {
+    source.map_or(0, |socket| {
+        socket
+            .listeners
+            .count(|_, callback| matches!(callback, Some(SocketCallback::Pipe(_))))
+    })
 }

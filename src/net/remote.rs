@@ -61,6 +61,11 @@ impl Mailbox {
         self.waiting.load(Ordering::Acquire)
     }
 
+    /// How many live `Remote`s are referenced.
+    pub(super) fn references(&self) -> usize {
+        self.referenced.load(Ordering::Acquire)
+    }
+
     pub(super) fn is_referenced(&self) -> bool {
         self.referenced.load(Ordering::Acquire) > 0
     }

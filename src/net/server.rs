@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::RawFd;
+use std::os::fd::{OwnedFd, RawFd};
+
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::bind::bind;
 use super::event_loop::Inner;
 use super::face::{ServerCallback, ServerFace, Slot};
 use super::listeners::EventKind;
-use super::options::ListenTarget;
 use super::{Address, ListenOptions, LoopHandle, ServerOptions, Socket};
 use crate::arena::Key;
-use crate::error::{Code, Error, Result};
-use crate::sys::Listener;
+use crate::error::{Error, Result};
 
 /// Names one server for as long as the loop lives; never used again for another. It may be sent to other threads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -312,6 +310,24 @@ impl Server {
         self.inner().reactor.borrow_mut().show_fd(self.key)
     }
 
+    /// A duplicate of the listening descriptor, for another server to `listen` on: both accept from the same queue,
+    /// and either may close.
+    ///
+    /// # Errors
+    ///
+    /// `ERR_SERVER_NOT_RUNNING` when it does not listen; what the system says when no descriptor is left.
+    pub fn try_clone_fd(&self) -> Result<OwnedFd> {
+        // The duplicate keeps the socket alive after we close, so it has to leave the poll by name.
+        self.inner().reactor.borrow_mut().show_fd(self.key);
+        let reactor = self.inner().reactor.borrow();
+        let listener = reactor
+            .server(self.key)
+            .and_then(|server| server.listener.as_ref());
+        let fd = listener.ok_or_else(Error::not_running)?.borrow_fd();
+        fd.try_clone_to_owned()
+            .map_err(|error| Error::system("dup", &error))
+    }
+
     /// The loop it belongs to.
     pub fn event_loop(&self) -> &LoopHandle {
         &self.handle
@@ -416,51 +432,4 @@ impl fmt::Debug for Server {
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
-}
-
-/// A listener where the options say, listening.
-fn bind(options: &ListenOptions) -> Result<Listener> {
-    let ip = |ip: std::net::IpAddr, port| Address::Ip(SocketAddr::from((ip, port)));
-    match options.target()? {
-        ListenTarget::Address(address) => bind_to(options, &address),
-        ListenTarget::Any(port) => first_possible(
-            options,
-            &ip(Ipv6Addr::UNSPECIFIED.into(), port),
-            &ip(Ipv4Addr::UNSPECIFIED.into(), port),
-        ),
-        ListenTarget::Localhost(port) => first_possible(
-            options,
-            &ip(Ipv4Addr::LOCALHOST.into(), port),
-            &ip(Ipv6Addr::LOCALHOST.into(), port),
-        ),
-        ListenTarget::Name(name, _) => Err(Error::lookup(Code::HostNotFound, &name)),
-    }
-}
-
-/// The second address only where the machine does not know the family of the first.
-fn first_possible(options: &ListenOptions, first: &Address, second: &Address) -> Result<Listener> {
-    match bind_to(options, first) {
-        Err(error)
-            if matches!(
-                error.code(),
-                Code::AddrFamilyNotSupported | Code::AddrNotAvail | Code::InvalidArgument
-            ) =>
-        {
-            bind_to(options, second)
-        }
-        other => other,
-    }
-}
-
-fn bind_to(options: &ListenOptions, address: &Address) -> Result<Listener> {
-    let bound = match address {
-        Address::Ip(address) => Listener::bind_tcp(*address, options.ipv6_only, options.reuse_port),
-        Address::Path(path) => Listener::bind_path(path),
-        Address::Abstract(name) => Listener::bind_abstract(name),
-        Address::Unnamed => Err(io::ErrorKind::InvalidInput.into()),
-    };
-    let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
-    bound
-        .and_then(|listener| listener.listen(backlog).map(|()| listener))
-        .map_err(|error| Error::listen(&error, address))
 }

@@ -5,7 +5,6 @@ use std::io;
 
 use super::clock::deadline_tick;
 use super::ops::apply_tuning;
-use super::poller::Registered;
 use super::ready::Step;
 use super::source::{Inherited, SocketSource, Source, Tuning};
 use super::{Event, Reactor};
@@ -79,27 +78,17 @@ impl Reactor {
         let mut socket = SocketSource::adopted(inherited.limits, stream, remote);
         socket.tuning = inherited.tuning;
         socket.server = Some(server);
-        socket.registered = Registered::Read;
         if inherited.paused {
             socket.conn.set_flowing(false);
         }
         if inherited.timeout > 0 {
             socket.conn.idle_mut().set(inherited.timeout, self.now);
         }
-        let key = self.insert(Source::Socket(socket));
-        let Some(stream) = self.socket(key).and_then(|socket| socket.stream.as_ref()) else {
-            return Step::Again;
-        };
-        if self
-            .poller
-            .register(stream, key, Registered::No, Registered::Read)
-            .is_err()
-        {
+        let Ok(key) = self.register_new(socket) else {
             // The kernel has no room to watch it: as good as refused.
             self.counters.connections_dropped += 1;
-            self.remove(key);
             return Step::Again;
-        }
+        };
         if inherited.timeout > 0 {
             self.start_idle_timer(key);
         }

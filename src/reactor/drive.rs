@@ -29,7 +29,7 @@ impl Reactor {
                     Step::Again
                 } else if conn.wants_read() && ready.readable {
                     self.read(key)
-                } else if conn.has_write_error() {
+                } else if conn.has_write_error() && !conn.will_read() {
                     self.settle_write_error(key)
                 } else if ready.peek_due && conn.may_peek() {
                     self.peek(key)

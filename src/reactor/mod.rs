@@ -13,6 +13,7 @@ mod ready;
 mod server;
 mod source;
 mod timers;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub(crate) use poller::Waker;
 
 pub(crate) use clock::nanos;
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
+pub(crate) use watch::WatchReadiness;
 
 /// Reads, writes and accepts of one source in one turn, however small.
 const MAX_ROUNDS: u32 = 64;
@@ -77,6 +79,10 @@ pub(crate) enum Event {
     End(Key),
     Timeout(Key),
     Timer(Key),
+    Watch {
+        key: Key,
+        readiness: WatchReadiness,
+    },
     /// Nothing by itself, but notices wait and come first.
     Nothing,
 }

@@ -1,6 +1,7 @@
 //! The user's commands on one socket. Each acts at once as far as it can; what it causes waits as a notice.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,23 +28,82 @@ impl Reactor {
         stream: Stream,
         remote: Address,
     ) -> io::Result<Key> {
-        let key = self.insert(Source::Socket(SocketSource::adopted(
-            limits, stream, remote,
-        )));
+        self.register_new(SocketSource::adopted(limits, stream, remote))
+    }
+
+    /// Gives an open socket its slot and has it watched.
+    pub(super) fn register_new(&mut self, socket: SocketSource) -> io::Result<Key> {
+        let key = self.insert(Source::Socket(socket));
         let Reactor {
             sources, poller, ..
         } = self;
-        if let Some(Source::Socket(socket)) = sources.get_mut(key) {
-            if let Some(stream) = &socket.stream {
-                let result = poller.register(stream, key, Registered::No, Registered::Read);
-                socket.registered = Registered::Read;
-                if let Err(error) = result {
-                    self.remove(key);
-                    return Err(error);
-                }
-            }
+        let Some(Source::Socket(socket)) = sources.get_mut(key) else {
+            return Ok(key);
+        };
+        let Some(stream) = &socket.stream else {
+            return Ok(key);
+        };
+        if let Err(error) = poller.register(stream, key, Registered::No, Registered::Read) {
+            self.remove(key);
+            return Err(error);
         }
+        socket.registered = Registered::Read;
         Ok(key)
+    }
+
+    /// A descriptor of the user's becomes a socket of this loop; one that is not connected waits for `connect`.
+    pub(crate) fn adopt_fd(
+        &mut self,
+        limits: Limits,
+        stream: Stream,
+        readable: bool,
+        writable: bool,
+    ) -> io::Result<Key> {
+        let mut socket = match stream.peer_address() {
+            Ok(remote) => {
+                let mut socket = SocketSource::adopted(limits, stream, remote);
+                socket.conn = Conn::adopted_sides(limits, readable, writable);
+                socket
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                let mut socket = SocketSource::new(Conn::new(limits));
+                socket.stream = Some(stream);
+                socket
+            }
+            Err(error) => return Err(error),
+        };
+        // Whoever made it may hold it still.
+        socket.shared = true;
+        if !socket.conn.is_open() {
+            return Ok(self.insert(Source::Socket(socket)));
+        }
+        self.register_new(socket)
+    }
+
+    /// Takes the descriptor out of the loop; the socket closes.
+    pub(crate) fn detach(&mut self, key: Key) -> Result<OwnedFd, Error> {
+        let Reactor {
+            sources, poller, ..
+        } = self;
+        let Some(Source::Socket(socket)) = sources.get_mut(key) else {
+            return Err(Error::socket_closed());
+        };
+        if !socket.conn.is_open() {
+            return Err(Error::socket_closed());
+        }
+        if socket.conn.buffer_size() > 0 {
+            return Err(Error::bytes_queued(socket.conn.buffer_size()));
+        }
+        let Some(stream) = socket.stream.take() else {
+            return Err(Error::socket_closed());
+        };
+        if socket.keep_local {
+            socket.local = stream.local_address().ok().map(Box::new);
+        }
+        poller.deregister(&stream);
+        socket.registered = Registered::No;
+        self.destroy(key, Cause::Destroyed);
+        stream.into_fd().ok_or_else(Error::socket_closed)
     }
 
     /// Two sockets connected to each other.
@@ -288,7 +348,7 @@ impl Reactor {
                 server.shared = true;
                 Some(server.listener.as_ref()?.raw_fd())
             }
-            Source::Timer(_) => None,
+            Source::Timer(_) | Source::Watch(_) => None,
         }
     }
 

@@ -197,11 +197,16 @@ impl Poller {
         }
     }
 
-    pub(crate) fn register_listener(&self, fd: RawFd, key: Key) -> io::Result<()> {
+    /// The same for a descriptor that is no stream of ours: a listener's, or the user's.
+    pub(crate) fn register_fd(
+        &self,
+        fd: RawFd,
+        key: Key,
+        old: Registered,
+        new: Registered,
+    ) -> io::Result<()> {
         match self {
-            Poller::Mio { poll, .. } => {
-                register_fd(poll, fd, key, Registered::No, Registered::Read)
-            }
+            Poller::Mio { poll, .. } => register_fd(poll, fd, key, old, new),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -23,6 +23,7 @@ impl Reactor {
         let queued = match self.sources.get_mut(key) {
             Some(Source::Socket(socket)) => &mut socket.queued,
             Some(Source::Server(server)) => &mut server.queued,
+            Some(Source::Watch(watch)) => &mut watch.queued,
             _ => return,
         };
         if !std::mem::replace(queued, true) {
@@ -75,6 +76,7 @@ impl Reactor {
         match self.sources.get_mut(key) {
             Some(Source::Socket(socket)) => socket.queued = false,
             Some(Source::Server(server)) => server.queued = false,
+            Some(Source::Watch(watch)) => watch.queued = false,
             _ => return Some(()),
         }
         self.current = Some(Current {
@@ -96,6 +98,7 @@ impl Reactor {
         match self.sources.get(key) {
             Some(Source::Socket(_)) => self.step_socket(key),
             Some(Source::Server(_)) => self.step_server(key),
+            Some(Source::Watch(_)) => self.step_watch(key),
             _ => Step::Done,
         }
     }
@@ -135,6 +138,12 @@ impl Reactor {
                 Some(Source::Server(server)) => {
                     server.readable = true;
                     &mut server.queued
+                }
+                Some(Source::Watch(watch)) => {
+                    watch.ready.readable |= wakeup.readable;
+                    watch.ready.writable |= wakeup.writable;
+                    watch.ready.hung_up |= wakeup.hung_up;
+                    &mut watch.queued
                 }
                 // The source closed after the kernel reported it.
                 _ => return,

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::poller::Registered;
 use super::source::{Inherited, ServerSource, Source, Tuning};
 use super::{Deferred, Reactor};
 use crate::address::Address;
@@ -26,7 +27,7 @@ impl Reactor {
             return Ok(());
         };
         inherit(&listener, server.inherited.tuning)?;
-        poller.register_listener(listener.raw_fd(), key)?;
+        poller.register_fd(listener.raw_fd(), key, Registered::No, Registered::Read)?;
         server.listener = Some(listener);
         server.readable = false;
         server.starved = false;

@@ -10,12 +10,14 @@ use crate::sys::{Listener, Stream};
 use crate::timer::TimerKey;
 
 use super::poller::Registered;
+use super::watch::WatchSource;
 
 /// One slot.
 pub(crate) enum Source {
     Socket(SocketSource),
     Server(Box<ServerSource>),
     Timer(TimerSource),
+    Watch(WatchSource),
 }
 
 impl Source {
@@ -24,6 +26,7 @@ impl Source {
             Source::Socket(socket) => &socket.liveness,
             Source::Server(server) => &server.liveness,
             Source::Timer(timer) => &timer.liveness,
+            Source::Watch(watch) => &watch.liveness,
         }
     }
 
@@ -32,6 +35,7 @@ impl Source {
             Source::Socket(socket) => &mut socket.liveness,
             Source::Server(server) => &mut server.liveness,
             Source::Timer(timer) => &mut timer.liveness,
+            Source::Watch(watch) => &mut watch.liveness,
         }
     }
 

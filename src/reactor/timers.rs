@@ -113,7 +113,7 @@ impl Reactor {
                     }
                 }
                 Some(Source::Server(_)) => self.accept_again(key),
-                None => {
+                Some(Source::Watch(_)) | None => {
                     self.wheel.cancel(timer);
                 }
             }

@@ -5,7 +5,7 @@ use super::{fd, sockopt};
 use crate::address::Address;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
@@ -20,26 +20,6 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Binds to a TCP address: [`socket_for`](Listener::socket_for), then [`bind`](Listener::bind).
-    pub(crate) fn bind_tcp(
-        address: SocketAddr,
-        ipv6_only: bool,
-        reuse_port: bool,
-    ) -> io::Result<Listener> {
-        let address = Address::Ip(address);
-        Self::socket_for(&address, ipv6_only, reuse_port)?.bind(&address)
-    }
-
-    pub(crate) fn bind_path(path: &Path) -> io::Result<Listener> {
-        let address = Address::Path(path.to_path_buf());
-        Self::socket_for(&address, false, false)?.bind(&address)
-    }
-
-    pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Listener> {
-        let address = Address::Abstract(name.to_vec());
-        Self::socket_for(&address, false, false)?.bind(&address)
-    }
-
     /// The socket alone, for those who have to configure it before [`bind`](Listener::bind). The
     /// two options are of TCP.
     pub(crate) fn socket_for(
@@ -70,28 +50,33 @@ impl Listener {
         })
     }
 
-    pub(crate) fn bind(mut self, address: &Address) -> io::Result<Listener> {
-        stream::bind(&self.fd, address)?;
+    /// Binds. `remove_stale`: a path where nobody answers is taken over.
+    pub(crate) fn bind(mut self, address: &Address, remove_stale: bool) -> io::Result<Listener> {
+        match stream::bind(&self.fd, address) {
+            Err(error) if remove_stale && error.raw_os_error() == Some(libc::EADDRINUSE) => {
+                remove_if_stale(address, error)?;
+                stream::bind(&self.fd, address)?;
+            }
+            other => other?,
+        }
         if let Address::Path(path) = address {
             self.file = SocketFile::at(path);
         }
         Ok(self)
     }
 
-    /// Adopts a bound stream socket, else `InvalidInput`. Its path, if it has one, is its maker's
-    /// to remove.
+    /// Adopts a bound stream socket, TCP or UNIX; anything else is `EINVAL`. Its path, if it has
+    /// one, is its maker's to remove.
     pub(crate) fn from_fd(fd: OwnedFd) -> io::Result<Listener> {
+        let invalid = || io::Error::from_raw_os_error(libc::EINVAL);
         if sockopt::stream_kind(&fd)?.is_none() {
-            return Err(stream::invalid("the descriptor is not a stream socket"));
+            return Err(invalid());
         }
-        let is_tcp = match stream::local_name(&fd)?.family() {
-            libc::AF_INET | libc::AF_INET6 => true,
-            libc::AF_UNIX => false,
-            _ => {
-                return Err(stream::invalid(
-                    "the descriptor is neither a TCP nor a UNIX socket",
-                ))
-            }
+        let name = stream::local_name(&fd)?;
+        let is_tcp = match (name.family(), name.to_address()) {
+            (libc::AF_INET | libc::AF_INET6, Address::Ip(address)) if address.port() != 0 => true,
+            (libc::AF_UNIX, Address::Path(_) | Address::Abstract(_)) => false,
+            _ => return Err(invalid()),
         };
         fd::prepare(&fd)?;
         Ok(Listener {
@@ -202,6 +187,22 @@ pub(crate) fn classify_accept(error: &io::Error) -> AcceptError {
         | libc::ETIMEDOUT => AcceptError::PerConnection,
         libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM => AcceptError::OutOfResources,
         _ => AcceptError::Fatal,
+    }
+}
+
+/// Removes a socket file that its maker has left behind: it refuses connections. Else the error is
+/// that of the bind.
+fn remove_if_stale(address: &Address, error: io::Error) -> io::Result<()> {
+    let Address::Path(path) = address else {
+        return Err(error);
+    };
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    let probe = Stream::socket_for(address)?.connect(address);
+    let refused = matches!(&probe, Err(e) if e.raw_os_error() == Some(libc::ECONNREFUSED));
+    if is_socket && refused {
+        fs::remove_file(path)
+    } else {
+        Err(error)
     }
 }
 

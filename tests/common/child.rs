@@ -63,3 +63,39 @@ pub fn leave_root() {
         }
     }
 }
+
+/// Makes the system refuse IPv6 sockets to this thread, as one without IPv6 does. False: it may not.
+pub fn forbid_ipv6() -> bool {
+    const LOAD_WORD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const JUMP_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    // `seccomp_data`: the call's number at 0, its first argument at 16 (the low half, on little endian).
+    let mut program = [
+        step(LOAD_WORD, 0, 0, 0),
+        step(JUMP_EQUAL, libc::SYS_socket as u32, 0, 3),
+        step(LOAD_WORD, 16, 0, 0),
+        step(JUMP_EQUAL, libc::AF_INET6 as u32, 0, 1),
+        step(
+            RETURN,
+            libc::SECCOMP_RET_ERRNO | libc::EAFNOSUPPORT as u32,
+            0,
+            0,
+        ),
+        step(RETURN, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the filter lives through the call, which copies it.
+    unsafe {
+        cfg!(target_endian = "little")
+            && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                &raw const filter,
+            ) == 0
+    }
+}

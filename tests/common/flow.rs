@@ -44,6 +44,18 @@ pub fn after_turns(handle: &LoopHandle, turns: usize, call: impl FnOnce(&LoopHan
     });
 }
 
+/// Calls `call` in the turn in which `condition` has come true.
+pub fn until(
+    handle: &LoopHandle,
+    condition: impl Fn() -> bool + 'static,
+    call: impl FnOnce(&LoopHandle) + 'static,
+) {
+    handle.set_immediate(move |handle| match condition() {
+        true => call(handle),
+        false => until(handle, condition, call),
+    });
+}
+
 /// A server for one connection, which is watched and then handed to `then`.
 #[track_caller]
 pub fn serve_then(

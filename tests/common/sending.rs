@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tidewheel::net::{ConnectOptions, EventKind, Server, ServerOptions, Socket, WriteStatus};
 use tidewheel::Error;
 
-use crate::common::{Script, Transport, World};
+use crate::common::{Peer, Script, Transport, World};
 
 /// More than the buffers of a connection hold, so that some of it must wait.
 pub const TOO_MUCH: usize = 24 * 1024 * 1024;
@@ -157,3 +157,11 @@ pub const EVERY_KIND: [EventKind; 9] = [
     EventKind::Error,
     EventKind::Close,
 ];
+
+/// Another handle to the same peer, for a second thread.
+pub fn twin(peer: &Peer) -> Peer {
+    match peer {
+        Peer::Tcp(stream) => Peer::Tcp(stream.try_clone().unwrap()),
+        Peer::Unix(stream) => Peer::Unix(stream.try_clone().unwrap()),
+    }
+}

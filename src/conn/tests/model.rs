@@ -66,7 +66,6 @@ impl Model {
     }
 
     pub(super) fn end(&mut self) {
-        self.corked = 0;
         if self.connecting || self.connected {
             self.ended |= self.alive();
         } else {

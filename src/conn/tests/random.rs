@@ -40,7 +40,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let len = || prop_oneof![3 => 0..9usize, 1 => 0..40_000usize];
+    let len = || prop_oneof![5 => 0..9usize, 1 => 0..30_000usize];
     let room = prop_oneof![12 => len().prop_map(Some), 1 => Just(None)];
     prop_oneof![
         2 => Just(Op::Connect),
@@ -66,7 +66,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn behaves_as_the_model(
         adopted in any::<bool>(),
@@ -266,7 +266,7 @@ impl Pair {
         } else {
             len
         };
-        self.model.accepted.extend(&data[..taken]);
+        self.model.accepted.extend_from_slice(&data[..taken]);
         self.model.drain_owed |= want == WriteStatus::Queued;
         self.model.callbacks.push_back(Callback {
             position: self.model.accepted.len(),

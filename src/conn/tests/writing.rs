@@ -403,8 +403,8 @@ fn the_end_uncorks() {
     shell.end();
     assert_eq!(shell.flush(1), 1);
 
-    let mut shell = Shell::open(Limits::default());
-    shell.write(b"1", 0);
+    let mut shell = Shell::open(limits(2, usize::MAX));
+    assert_eq!(shell.write(b"1", 0), Buffered);
     shell.end();
     shell.conn.cork();
     assert_eq!(shell.flush(1), 1, "a cork comes too late to hold our FIN");

@@ -7,6 +7,8 @@ mod settings;
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use super::event_loop::Inner;
@@ -17,6 +19,7 @@ use crate::conn::{Cause, Phase};
 use crate::connector::Connector;
 use crate::error::{Error, Result};
 use crate::reactor::SocketSource;
+use crate::sys::Stream;
 pub use properties::ReadyState;
 
 /// Names one socket for as long as the loop lives; never used again for another. It may be sent to other threads,
@@ -67,6 +70,57 @@ impl Socket {
             inner.reactor.borrow_mut().new_socket(options.limits())
         };
         Socket::at(inner, key)
+    }
+
+    /// A descriptor becomes a socket of this loop: a connected TCP or UNIX stream socket, or one that is not
+    /// connected yet, perhaps bound, for [`connect`](Socket::connect). It is made non-blocking and close-on-exec. Node's
+    /// `new net.Socket({ fd })`.
+    ///
+    /// # Errors
+    ///
+    /// `ERR_INVALID_FD_TYPE` for anything but a stream socket, `ERR_LOOP_CLOSED`; the descriptor is closed then.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixStream;
+    /// use tidewheel::net::{Socket, SocketOptions};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let event_loop = tidewheel::EventLoop::new()?;
+    /// let (ours, theirs) = UnixStream::pair()?;
+    /// let socket = Socket::from_fd(&event_loop, ours.into(), SocketOptions::default())?;
+    /// socket.end_with("hello");
+    /// # drop(theirs);
+    /// # Ok(()) }
+    /// ```
+    pub fn from_fd(event_loop: &LoopHandle, fd: OwnedFd, options: SocketOptions) -> Result<Socket> {
+        let inner = event_loop.inner();
+        if inner.is_dead() {
+            return Err(Error::loop_closed());
+        }
+        let stream = Stream::from_fd(fd).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => Error::invalid_fd_type(),
+            _ => Error::system("open", &error),
+        })?;
+        let adopted = inner.reactor.borrow_mut().adopt_fd(
+            options.limits(),
+            stream,
+            options.readable,
+            options.writable,
+        );
+        let key = adopted.map_err(|error| Error::system("open", &error))?;
+        Ok(Socket::at(inner, key))
+    }
+
+    /// Takes the descriptor out of the loop, still connected; `close(false)` follows. What the kernel has received
+    /// and nobody read stays with it. Node has no such call.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` while bytes wait to be sent, `ERR_SOCKET_CLOSED` when it is not open. Nothing happens then.
+    pub fn detach(&self) -> Result<OwnedFd> {
+        let fd = self.inner().reactor.borrow_mut().detach(self.key)?;
+        self.handle.finish_pipes(self.key);
+        Ok(fd)
     }
 
     /// Starts to connect; `on_connect` becomes the first one-shot `connect` listener of this call. Failures of the

@@ -173,3 +173,25 @@ fn hoard_descriptors() -> Vec<File> {
     assert_eq!(outcome, 0);
     std::iter::from_fn(|| File::open("/dev/null").ok()).collect()
 }
+
+/// The plain cases.
+impl Listener {
+    pub(crate) fn bind_tcp(
+        address: SocketAddr,
+        ipv6_only: bool,
+        reuse_port: bool,
+    ) -> io::Result<Listener> {
+        let address = Address::Ip(address);
+        Self::socket_for(&address, ipv6_only, reuse_port)?.bind(&address, false)
+    }
+
+    pub(crate) fn bind_path(path: &Path) -> io::Result<Listener> {
+        let address = Address::Path(path.to_path_buf());
+        Self::socket_for(&address, false, false)?.bind(&address, false)
+    }
+
+    pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Listener> {
+        let address = Address::Abstract(name.to_vec());
+        Self::socket_for(&address, false, false)?.bind(&address, false)
+    }
+}

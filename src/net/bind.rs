@@ -1,0 +1,78 @@
+//! From options to a listening socket.
+
+use std::fs::Permissions;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+
+use super::options::ListenTarget;
+use super::{Address, ListenOptions};
+use crate::error::{Code, Error, Result};
+use crate::sys::Listener;
+
+/// A listener where the options say, listening.
+pub(super) fn bind(options: &ListenOptions) -> Result<Listener> {
+    let ip = |ip: std::net::IpAddr, port| Address::Ip(SocketAddr::from((ip, port)));
+    match options.target()? {
+        ListenTarget::Address(address) => bind_to(options, &address),
+        ListenTarget::Any(port) => first_possible(
+            options,
+            &ip(Ipv6Addr::UNSPECIFIED.into(), port),
+            &ip(Ipv4Addr::UNSPECIFIED.into(), port),
+        ),
+        ListenTarget::Localhost(port) => first_possible(
+            options,
+            &ip(Ipv4Addr::LOCALHOST.into(), port),
+            &ip(Ipv6Addr::LOCALHOST.into(), port),
+        ),
+        ListenTarget::Fd(fd) => adopt(options, &fd),
+        ListenTarget::Name(name, _) => Err(Error::lookup(Code::HostNotFound, &name)),
+    }
+}
+
+/// The second address only where the machine does not know the family of the first.
+fn first_possible(options: &ListenOptions, first: &Address, second: &Address) -> Result<Listener> {
+    match bind_to(options, first) {
+        Err(error)
+            if matches!(
+                error.code(),
+                Code::AddrFamilyNotSupported | Code::AddrNotAvail | Code::InvalidArgument
+            ) =>
+        {
+            bind_to(options, second)
+        }
+        other => other,
+    }
+}
+
+fn bind_to(options: &ListenOptions, address: &Address) -> Result<Listener> {
+    let bound = || {
+        let listener = Listener::socket_for(address, options.ipv6_only, options.reuse_port)?;
+        if let Some(configure) = &options.configure {
+            configure.apply(listener.borrow_fd())?;
+        }
+        let listener = listener.bind(address, options.remove_stale)?;
+        // Nobody can connect before `listen`, so the permissions are never wider than asked for.
+        if let (Some(mode), Address::Path(path)) = (options.mode, address) {
+            std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        listener.listen(backlog(options))?;
+        Ok(listener)
+    };
+    bound().map_err(|error| Error::listen(&error, address))
+}
+
+/// A listener on a duplicate of a descriptor of the user's.
+fn adopt(options: &ListenOptions, fd: &OwnedFd) -> Result<Listener> {
+    let adopted = || {
+        let listener = Listener::from_fd(fd.try_clone()?)?;
+        listener.listen(backlog(options))?;
+        Ok(listener)
+    };
+    adopted().map_err(|error: io::Error| Error::listen(&error, None))
+}
+
+fn backlog(options: &ListenOptions) -> i32 {
+    i32::try_from(options.backlog).unwrap_or(i32::MAX)
+}
