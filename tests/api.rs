@@ -3,25 +3,26 @@
 //! Most of it only has to compile. What runs is there to show that the line does what it looks like.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidewheel::net::{
-    self, Address, Chunk, ConnectOptions, EventKind, Family, Handler, Host, ListenOptions,
+    self, Address, Chunk, ConnectOptions, Dropped, EventKind, Family, Host, ListenOptions,
     PipeOptions, ReadyState, Server, ServerId, ServerOptions, Socket, SocketId, SocketOptions,
     WriteStatus,
 };
 use tidewheel::{
-    Builder, Code, Error, EventLoop, LoopClosed, LoopHandle, LoopStats, Remote, Result, Timeout,
+    Builder, Code, Error, EventLoop, HandleInfo, HandleKind, Interest, LoopClosed, LoopHandle,
+    LoopStats, Readiness, Remote, Result, Timeout, Watch,
 };
 
 /// Fails to compile unless the type is not `Send`: both implementations would apply to one that is.
@@ -39,7 +40,7 @@ macro_rules! assert_not_send {
     )*};
 }
 
-assert_not_send!(EventLoop, LoopHandle, Timeout, Socket, Server);
+assert_not_send!(EventLoop, LoopHandle, Timeout, Watch, Socket, Server);
 
 #[test]
 fn every_type_has_the_traits_it_should() {
@@ -54,6 +55,9 @@ fn every_type_has_the_traits_it_should() {
     embeddable::<EventLoop>();
     handle::<LoopHandle>();
     handle::<Timeout>();
+    handle::<Watch>();
+    handle::<HandleInfo>();
+    handle::<Dropped>();
     handle::<Builder>();
     handle::<Remote>();
     identity::<Socket>();
@@ -68,6 +72,9 @@ fn every_type_has_the_traits_it_should() {
     word::<Code>();
     word::<LoopClosed>();
     word::<LoopStats>();
+    word::<HandleKind>();
+    word::<Interest>();
+    word::<Readiness>();
     options::<ConnectOptions>();
     options::<ListenOptions>();
     options::<ServerOptions>();
@@ -109,6 +116,8 @@ fn what_options_are_made_from() {
     both::<&Path>();
     both::<&PathBuf>();
     both::<PathBuf>();
+    fn listening<T: Into<ListenOptions>>() {}
+    listening::<OwnedFd>();
     host::<&str>();
     host::<&String>();
     host::<String>();
@@ -151,15 +160,23 @@ fn setters_of_all_options() {
         .keep_alive_initial_delay(second)
         .timeout(second)
         .high_water_mark(16 * 1024)
-        .max_queued(1 << 20);
+        .max_queued(1 << 20)
+        .local_address(Ipv4Addr::LOCALHOST)
+        .local_port(0)
+        .connect_timeout(second)
+        .configure(|_: BorrowedFd<'_>| -> io::Result<()> { Ok(()) });
     let _: ListenOptions = ListenOptions::default()
         .host(Ipv4Addr::LOCALHOST)
         .port(80)
         .path(PathBuf::from("/tmp/x"))
         .backlog(511)
         .ipv6_only(true)
-        .reuse_port(true);
+        .reuse_port(true)
+        .mode(0o600)
+        .remove_stale(true)
+        .configure(|_: BorrowedFd<'_>| -> io::Result<()> { Ok(()) });
     let _: ServerOptions = ServerOptions::default()
+        .pause_on_connect(false)
         .allow_half_open(true)
         .no_delay(true)
         .keep_alive(true)
@@ -168,6 +185,8 @@ fn setters_of_all_options() {
         .high_water_mark(16 * 1024)
         .max_queued(1 << 20);
     let _: SocketOptions = SocketOptions::default()
+        .readable(true)
+        .writable(true)
         .allow_half_open(true)
         .high_water_mark(16 * 1024)
         .max_queued(1 << 20);
@@ -217,12 +236,33 @@ fn the_loop() -> Result<()> {
 }
 
 #[test]
+fn watches_and_handles() -> Result<()> {
+    let event_loop = EventLoop::new()?;
+    let (one, _other) = UnixStream::pair()?;
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let watch: Watch = event_loop.watch(one, both, |watch: &Watch, readiness: Readiness| {
+        let _: (bool, bool) = (readiness.readable(), readiness.writable());
+        let _: bool = readiness.hung_up();
+        watch.close();
+    })?;
+    let _: Result<()> = watch.set_interest(Interest::READABLE);
+    let _: Result<()> = watch.set_interest(Interest::WRITABLE);
+    let _: bool = watch.unref().ref_().has_ref();
+    let _: &LoopHandle = watch.event_loop();
+    let handles: Vec<HandleInfo> = event_loop.active_handles();
+    assert_eq!(handles[0].kind, HandleKind::Watch);
+    assert!(!handles[0].to_string().is_empty());
+    event_loop.run()
+}
+
+#[test]
 fn the_functions_of_net() -> Result<()> {
     let event_loop = EventLoop::new()?;
     let (a, b): (Socket, Socket) = net::pair(&event_loop)?;
     let ids: (SocketId, SocketId) = (a.id(), b.id());
     assert_eq!(event_loop.socket(ids.0), Some(a.clone()));
-    (a.destroy(), b.destroy());
+    a.destroy();
+    b.destroy();
     let server: Server = net::create_server(&event_loop, |_: &Socket| {});
     let options = ServerOptions::default();
     let other: Server = net::create_server_with(&event_loop, options, |_: &Socket| {});
@@ -231,7 +271,8 @@ fn the_functions_of_net() -> Result<()> {
     assert_ne!(server, other);
     let client: Socket = net::connect(&event_loop, ("127.0.0.1", 1), |_: &Socket| {});
     let second: Socket = net::create_connection(&event_loop, Path::new("/none"), |_: &Socket| {});
-    (client.destroy(), second.destroy());
+    client.destroy();
+    second.destroy();
     let _: (u8, bool, bool) = (net::is_ip("::1"), net::is_ipv4("1"), net::is_ipv6("1"));
     event_loop.run()
 }
@@ -244,7 +285,10 @@ fn the_server() -> Result<()> {
         .on_listening(|_: &Server| {})
         .on_connection(|_: &Socket| {})
         .on_close(|_: &Server| {})
-        .on_error(|_: &Server, _: &Error| {});
+        .on_error(|_: &Server, _: &Error| {})
+        .on_drop(|_: &Server, dropped: &Dropped| {
+            let _: (&Option<Address>, &Address) = (&dropped.local, &dropped.remote);
+        });
     let () = server.listen(0, |server: &Server| {
         server.get_connections(|count: Result<usize>| assert_eq!(count.unwrap(), 0));
         server.close_with(|_: &Server, result: Result<()>| assert!(result.is_ok()));
@@ -253,6 +297,9 @@ fn the_server() -> Result<()> {
     let _: (usize, Vec<Socket>) = (server.connections(), server.sockets());
     let _: (Option<RawFd>, &LoopHandle) = (server.raw_fd(), server.event_loop());
     let _: bool = server.unref().ref_().has_ref();
+    let _: &Server = server.set_max_connections(Some(10)).pause().resume();
+    let _: Option<usize> = server.max_connections();
+    let _: OwnedFd = server.try_clone_fd()?;
     let _: usize = server.listener_count(EventKind::Connection);
     server.remove_all_listeners(EventKind::Error);
     event_loop.run()?;
@@ -280,6 +327,22 @@ fn the_socket_sends_and_ends() -> Result<()> {
     let () = socket.end();
     let () = socket.destroy();
     let () = socket.destroy_with(Error::new(Code::TimedOut, "too late"));
+    event_loop.run()
+}
+
+#[test]
+fn the_socket_and_its_descriptor() -> Result<()> {
+    let event_loop = EventLoop::new()?;
+    let (one, other) = UnixStream::pair()?;
+    let options = SocketOptions::default();
+    let socket: Socket = Socket::from_fd(&event_loop, one.into(), options.clone())?;
+    let fd: OwnedFd = socket.detach()?;
+    let socket = Socket::from_fd(&event_loop, fd, options.clone())?;
+    let () = socket.destroy_soon();
+    let socket = Socket::from_fd(&event_loop, other.into(), options)?;
+    socket.on_error(|_, error| assert_eq!(error.code(), Code::InvalidHandleType));
+    let () = socket.reset_and_destroy();
+    socket.destroy();
     event_loop.run()
 }
 
@@ -379,110 +442,4 @@ fn errors_and_addresses() {
         Address::Unnamed,
     ];
     assert!(all.iter().all(|address| !address.to_string().is_empty()));
-}
-
-/// A handler in its full length.
-struct Recorder(Vec<&'static str>);
-
-impl Handler for Recorder {
-    fn on_connect(&mut self, _: &Socket) {
-        self.0.push("connect");
-    }
-    fn on_ready(&mut self, _: &Socket) {
-        self.0.push("ready");
-    }
-    fn on_data(&mut self, _: &Socket, _: &[u8]) {
-        self.0.push("data");
-    }
-    fn on_end(&mut self, _: &Socket) {
-        self.0.push("end");
-    }
-    fn on_drain(&mut self, _: &Socket) {
-        self.0.push("drain");
-    }
-    fn on_timeout(&mut self, _: &Socket) {
-        self.0.push("timeout");
-    }
-    fn on_finish(&mut self, _: &Socket) {
-        self.0.push("finish");
-    }
-    fn on_error(&mut self, _: &Socket, _: &Error) {
-        self.0.push("error");
-    }
-    fn on_close(&mut self, _: &Socket, _: bool) {
-        assert_eq!(self.0, ["finish", "data", "end"]);
-    }
-}
-
-#[test]
-fn lines_as_users_write_them() -> Result<()> {
-    let event_loop = EventLoop::new()?;
-    let server = net::create_server(&event_loop, |socket| {
-        let name = String::from("tidewheel");
-        socket.write(&name);
-        socket.write(&format!("{} says ", socket.remote_port().unwrap()));
-        socket.write(format!("hello to {name}\n"));
-        socket.write(b"bytes\n");
-        socket.end_with(vec![b'.']);
-    });
-    server.listen(("127.0.0.1", 0), |server| {
-        let client = net::connect(server.event_loop(), server.address().unwrap(), |_| {});
-        let server = server.clone();
-        let mut received = Vec::new();
-        client.on_data(move |_, data| received.extend_from_slice(data));
-        client.on_close(move |_, _| server.close());
-    })?;
-    event_loop.run()
-}
-
-#[test]
-fn a_port_by_its_bare_number() -> Result<()> {
-    let event_loop = EventLoop::new()?;
-    let server = net::create_server(&event_loop, |_| {});
-    match server.listen(8124, |server| server.close()) {
-        // Somebody else may have it: then the line is told so, as a user would be.
-        Err(error) if error.code() == Code::AddrInUse => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => event_loop.run(),
-    }
-}
-
-#[test]
-fn sockets_in_a_set_and_in_a_map() -> Result<()> {
-    let event_loop = EventLoop::new()?;
-    let (a, b) = net::pair(&event_loop)?;
-    let mut set = HashSet::from([a.clone(), b.clone()]);
-    assert!(!set.insert(a.clone()));
-    assert!(set.remove(&b));
-    let names = HashMap::from([(a.id(), "a"), (b.id(), "b")]);
-    assert_eq!(names[&b.id()], "b");
-    Ok(())
-}
-
-#[test]
-fn handlers_in_a_box() -> Result<()> {
-    let event_loop = EventLoop::new()?;
-    let (a, b) = net::pair(&event_loop)?;
-    let handlers: Vec<Box<dyn Handler>> = vec![
-        Box::new(Recorder(Vec::new())),
-        Box::new(Recorder(Vec::new())),
-    ];
-    for (socket, handler) in [&a, &b].into_iter().zip(handlers) {
-        socket.set_handler(handler).end_with("x");
-    }
-    event_loop.run()
-}
-
-#[test]
-fn a_capture_moved_out_of_on_close() -> Result<()> {
-    let event_loop = EventLoop::new()?;
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let (a, b) = net::pair(&event_loop)?;
-    let owned = vec![String::from("moved")];
-    a.on_close(move |_, _| sender.send(owned).unwrap());
-    a.destroy();
-    b.destroy();
-    event_loop.run()?;
-    assert_eq!(receiver.recv().unwrap(), ["moved"]);
-    Ok(())
 }

@@ -176,34 +176,3 @@ fn every_listener_hears_a_drain_although_the_first_fills_the_queue_again() {
         assert_eq!((first.get(), second.get()), (3, 3));
     });
 }
-
-/// On a simulated network that shortens, refuses and wakes for nothing, as the seed has it.
-#[cfg(feature = "sim")]
-#[test]
-fn no_fault_of_the_kernel_loses_a_drain() {
-    use tidewheel::sim::{Faults, Sim};
-    use tidewheel::{net, EventLoop};
-
-    const TOTAL: usize = 3000;
-    for seed in 0..200 {
-        let faults = Faults::default().capacity(1 + (seed as usize % 40));
-        let faults = faults.short_read(0.3).short_write(0.3);
-        let sim = Sim::with_faults(seed, faults.would_block(0.2).spurious(0.2));
-        let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
-        let (a, b) = net::pair(&event_loop).unwrap();
-        let received = Received::default();
-        let bytes = received.clone();
-        b.on_data(move |_, data| bytes.push(data));
-        let (owed, got) = (counter(), counter());
-        let (count, seen) = (Rc::clone(&owed), Rc::clone(&got));
-        a.on_drain(move |socket| {
-            seen.set(seen.get() + 1);
-            assert_eq!(seen.get(), count.get(), "seed {seed}");
-            pump(socket, 50, TOTAL, &count);
-        });
-        pump(&a, 50, TOTAL, &owed);
-        event_loop.run().unwrap();
-        assert_eq!(received.bytes(), pattern(0, TOTAL), "seed {seed}");
-        assert!(owed.get() - got.get() <= 1 && got.get() > 0, "seed {seed}");
-    }
-}

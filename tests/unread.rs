@@ -6,11 +6,13 @@ mod flow;
 #[path = "common/kernel.rs"]
 mod kernel;
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, Peer, Script, Transport};
+use common::{counter, each_case, each_form_tcp, Peer, Script, Transport};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
-use kernel::{wait_hang_up, wait_unread};
+use kernel::{send_urgent, wait_hang_up, wait_unread};
 use tidewheel::net::{EventKind, ServerOptions, Socket};
 
 #[test]
@@ -43,6 +45,37 @@ fn an_end_is_delivered_although_paused_when_nothing_is_unread() {
         peer.end();
         world.run();
         world.assert_trace("S", "data(1) end finish close(false)");
+    });
+}
+
+// Urgent bytes on UNIX sockets stand in the queue of the others, so that something is unread.
+#[test]
+fn an_end_behind_urgent_data_is_delivered_although_paused() {
+    each_form_tcp(|world| {
+        let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
+        let sender = Rc::clone(&peer);
+        let server = serve_then(
+            world,
+            ServerOptions::default(),
+            || Script::new("S"),
+            move |socket| {
+                socket.pause();
+                let peer = sender.take().unwrap();
+                let handle = socket.event_loop().handle();
+                // Each wakes a socket that does not read, and leaves nothing to be read.
+                send_urgent(&peer, b'1');
+                after_turns(&handle, 10, move |handle| {
+                    send_urgent(&peer, b'2');
+                    after_turns(handle, 10, move |handle| {
+                        send_urgent(&peer, b'3');
+                        after_turns(handle, 10, move |_| peer.end());
+                    });
+                });
+            },
+        );
+        *peer.borrow_mut() = Some(world.peer(&server));
+        world.run();
+        world.assert_trace("S", "end finish close(false)");
     });
 }
 

@@ -202,3 +202,26 @@ fn fill_until_refused(socket: net::Socket, notes: Notes) {
         }
     });
 }
+
+/// Only TCP can reset without unread bytes.
+#[test]
+fn the_code_of_a_failed_write_is_the_kernels() {
+    each_form_tcp(|world| {
+        let notes = Notes::of(world);
+        let hang_up = Rc::new(RefCell::new(None));
+        let peer = Rc::clone(&hang_up);
+        let script = Script::new("S").on_error(|_, error| {
+            assert_eq!(error.to_string(), "write ECONNRESET");
+        });
+        let server = serve(world, script, move |socket| {
+            socket.pause();
+            let peer: Peer = peer.take().unwrap();
+            assert!(peer.reset());
+            let status = socket.write_then("x", notes.done("S:w1"));
+            assert_eq!(status, WriteStatus::Refused);
+        });
+        *hang_up.borrow_mut() = Some(world.peer(&server));
+        world.run();
+        world.assert_trace("S", "w1 ECONNRESET error(ECONNRESET) close(true)");
+    });
+}

@@ -91,6 +91,10 @@ impl Shell {
         }
     }
 
+    fn is_shut(&self) -> bool {
+        self.conn.state.write() == WriteSide::Shut
+    }
+
     fn end(&mut self) -> bool {
         self.conn.end(&mut self.released)
     }

@@ -1,3 +1,5 @@
+//! Tables of what Node gives, and text that comes in pieces of any size.
+
 use super::*;
 use proptest::prelude::*;
 
@@ -9,6 +11,8 @@ const ALL: [Encoding; 6] = [
     Encoding::Hex,
     Encoding::Base64,
 ];
+
+type Pieces<'a> = &'a [&'a [u8]];
 
 /// What each piece brings, and last what the end brings.
 fn decode_pieces<'a>(
@@ -134,7 +138,7 @@ fn characters_come_with_their_last_byte() {
 #[test]
 fn what_cannot_become_a_character_is_not_held_back() {
     #[rustfmt::skip]
-    let table: &[(Encoding, &[&[u8]], &[&str])] = &[
+    let table: &[(Encoding, Pieces, &[&str])] = &[
         (Encoding::Utf8, &[b"\xe2\x82", b"a"], &["", "\u{fffd}a", ""]),
         (Encoding::Utf8, &[b"\xe2\x82", b"\xc3", b"\xa9"], &["", "\u{fffd}", "é", ""]),
         (Encoding::Utf8, &[b"a\xc0", b"a\x80"], &["a\u{fffd}", "a\u{fffd}", ""]),
@@ -176,7 +180,8 @@ fn a_decoder_that_has_ended_begins_anew() {
 
 /// Bytes among which those that begin, continue and break characters are frequent.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
-    let telling = b"\x00\x20\x41\x80\x9f\xa0\xbf\xc0\xc2\xd8\xdb\xdc\xdf\xe0\xe2\xed\xf0\xf4\xf5\xff";
+    let telling =
+        b"\x00\x20\x41\x80\x9f\xa0\xbf\xc0\xc2\xd8\xdb\xdc\xdf\xe0\xe2\xed\xf0\xf4\xf5\xff";
     let byte = prop_oneof![
         prop::sample::select(telling.to_vec()).prop_map(|byte| vec![byte]),
         any::<u8>().prop_map(|byte| vec![byte]),

@@ -152,6 +152,10 @@ impl Drop for ServerClosed<'_> {
                 .server(self.key)
                 .is_none_or(|server| server.listener.is_some() || server.close_owed);
             if lives_on {
+                // The next `shutdown` counts anew.
+                if let Some(server) = inner.face.borrow_mut().server(self.key) {
+                    server.destroyed = 0;
+                }
                 return;
             }
             reactor.remove(self.key);

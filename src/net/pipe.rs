@@ -53,7 +53,7 @@ impl LoopHandle {
     pub(super) fn remove_pipes(&self, source: Key, destination: Option<Key>) {
         let inner = self.inner();
         let mut removed = Vec::new();
-        let mut left = 0;
+        let left;
         {
             let face = &mut *inner.face.borrow_mut();
             let Some(socket) = face.socket(source) else {
@@ -65,7 +65,7 @@ impl LoopHandle {
                 }
                 _ => false,
             });
-            left += count_pipes(Some(socket));
+            left = count_pipes(Some(socket));
             for pipe in pipes {
                 if let SocketCallback::Pipe(pipe) = pipe {
                     removed.push(pipe);

@@ -36,23 +36,33 @@ pub(super) struct Mailbox {
     waiting: AtomicUsize,
     /// Live `Remote`s that are referenced.
     referenced: AtomicUsize,
-    /// A simulated loop never sleeps and needs none.
-    waker: Option<Waker>,
 }
 
-#[derive(Default)]
 struct Queue {
     posts: VecDeque<Post>,
+    /// A simulated loop never sleeps and needs none. It goes with the loop, because it holds a descriptor.
+    waker: Option<Waker>,
     closed: bool,
+}
+
+impl Queue {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake();
+        }
+    }
 }
 
 impl Mailbox {
     pub(super) fn new(waker: Option<Waker>) -> Mailbox {
         Mailbox {
-            queue: Mutex::new(Queue::default()),
+            queue: Mutex::new(Queue {
+                posts: VecDeque::new(),
+                waker,
+                closed: false,
+            }),
             waiting: AtomicUsize::new(0),
             referenced: AtomicUsize::new(0),
-            waker,
         }
     }
 
@@ -80,6 +90,7 @@ impl Mailbox {
     pub(super) fn close(&self) -> VecDeque<Post> {
         let mut queue = self.lock();
         queue.closed = true;
+        queue.waker = None;
         self.waiting.store(0, Ordering::Release);
         std::mem::take(&mut queue.posts)
     }
@@ -92,17 +103,14 @@ impl Mailbox {
         let first = queue.posts.is_empty();
         queue.posts.push_back(post);
         self.waiting.fetch_add(1, Ordering::AcqRel);
-        drop(queue);
         if first {
-            self.wake();
+            queue.wake();
         }
         Ok(())
     }
 
     fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake();
-        }
+        self.lock().wake();
     }
 
     /// A post that panics does so outside the lock, so a poisoned one is as good as new.

@@ -184,16 +184,18 @@ impl Server {
             true,
             ServerCallback::Shutdown(Box::new(done)),
         );
-        for socket in self.sockets() {
+        let sockets = self.sockets();
+        for socket in &sockets {
             socket.end();
         }
         if grace.is_zero() {
-            return self.destroy_sockets();
+            return self.destroy_sockets(&sockets);
         }
+        // Not those of a later `listen`: they were not told to end.
         let server = self.clone();
         let timer = self
             .handle
-            .set_timeout(grace, move |_| server.destroy_sockets());
+            .set_timeout(grace, move |_| server.destroy_sockets(&sockets));
         let old = match self.inner().face.borrow_mut().server(self.key) {
             Some(server) => server.deadline.replace(timer),
             None => None,
@@ -203,13 +205,11 @@ impl Server {
         }
     }
 
-    fn destroy_sockets(&self) {
-        let sockets = self.sockets();
+    fn destroy_sockets(&self, sockets: &[Socket]) {
+        let open = sockets.iter().filter(|socket| !socket.destroyed());
+        let count = open.map(Socket::destroy).count();
         if let Some(server) = self.inner().face.borrow_mut().server(self.key) {
-            server.destroyed += sockets.len();
-        }
-        for socket in sockets {
-            socket.destroy();
+            server.destroyed += count;
         }
     }
 

@@ -12,6 +12,9 @@ use crate::error::Error;
 /// Slices given to one `sendmsg`.
 const MAX_SLICES: usize = 64;
 
+/// How often a paused socket may be woken before it gives up its read interest.
+pub(super) const VAIN_WAKEUPS: u8 = 2;
+
 impl Reactor {
     pub(super) fn step_socket(&mut self, key: Key) -> Step {
         let Some(socket) = self.socket_mut(key) else {
@@ -29,7 +32,8 @@ impl Reactor {
                     Step::Again
                 } else if conn.wants_read() && ready.readable {
                     self.read(key)
-                } else if conn.has_write_error() && !conn.will_read() {
+                } else if conn.has_write_error() && (conn.wants_read() || !conn.will_read()) {
+                    // Nothing is left to read. It waits only while the reader rests.
                     self.settle_write_error(key)
                 } else if ready.peek_due && conn.may_peek() {
                     self.peek(key)
@@ -116,8 +120,8 @@ impl Reactor {
         Step::Done
     }
 
-    /// The peer may have ended and nobody reads: is anything unread? An errno the peek returns is the socket's
-    /// error, because the kernel tells it only once.
+    /// Nobody reads, and the peer may have ended or keeps waking us: is anything unread? An errno the peek returns is
+    /// the socket's error, because the kernel tells it only once.
     fn peek(&mut self, key: Key) -> Step {
         let Some(socket) = self.socket_mut(key) else {
             return Step::Done;
@@ -134,7 +138,13 @@ impl Reactor {
                     .is_some_and(|socket| socket.conn.idle_mut().touch(now));
                 self.eof(key, touched)
             }
-            Ok(_) => Step::Again,
+            Ok(_) => {
+                // Only over unread bytes: else a FIN would go unnoticed (urgent data wakes and leaves nothing to read).
+                if socket.vain_wakeups >= VAIN_WAKEUPS {
+                    self.give_up_read_interest(key);
+                }
+                Step::Again
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Step::Again,
             Err(error) => self.read_failed(key, &error),
         }
@@ -198,7 +208,7 @@ impl Reactor {
     }
 
     /// A paused socket that keeps being woken: the unread bytes stay in the kernel and say so no more.
-    pub(super) fn give_up_read_interest(&mut self, key: Key) {
+    fn give_up_read_interest(&mut self, key: Key) {
         if self
             .socket(key)
             .is_some_and(|socket| socket.registered.reads())

@@ -202,6 +202,8 @@ impl Reactor {
             std::mem::replace(&mut self.sources, Arena::new()),
             std::mem::replace(&mut self.wheel, Wheel::new()),
             self.take_released(),
+            std::mem::take(&mut self.buffer),
+            std::mem::take(&mut self.reserve),
             poller,
         )
     }

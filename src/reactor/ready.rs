@@ -1,11 +1,9 @@
 //! The ready list: sources with something to do, worked through in batches, each within its budget.
 
+use super::drive::VAIN_WAKEUPS;
 use super::{Current, Event, Reactor, MAX_ROUNDS};
 use crate::arena::Key;
 use crate::reactor::source::Source;
-
-/// How often a paused socket may be woken before it gives up its read interest.
-const VAIN_WAKEUPS: u8 = 2;
 
 /// What one step on a source did.
 pub(super) enum Step {
@@ -117,7 +115,6 @@ impl Reactor {
             ready,
             ..
         } = self;
-        let mut vain = Vec::new();
         poller.wakeups(|wakeup| {
             let queued = match sources.get_mut(wakeup.key) {
                 Some(Source::Socket(socket)) => {
@@ -128,10 +125,8 @@ impl Reactor {
                     bits.peek_due |= wakeup.hung_up;
                     bits.urgent |= wakeup.urgent;
                     if wakeup.readable && socket.conn.may_peek() {
-                        socket.vain_wakeups += 1;
-                        if socket.vain_wakeups >= VAIN_WAKEUPS {
-                            vain.push(wakeup.key);
-                        }
+                        socket.vain_wakeups = socket.vain_wakeups.saturating_add(1);
+                        bits.peek_due |= socket.vain_wakeups >= VAIN_WAKEUPS;
                     }
                     &mut socket.queued
                 }
@@ -152,8 +147,5 @@ impl Reactor {
                 ready.push_back(wakeup.key);
             }
         });
-        for key in vain {
-            self.give_up_read_interest(key);
-        }
     }
 }

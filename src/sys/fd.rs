@@ -19,6 +19,7 @@ pub(crate) fn borrow_fd<L: AsRawFd>(event_loop: &L) -> BorrowedFd<'_> {
 /// A connection that cannot be accepted stays in the queue, no new edge tells of it, and its client
 /// hangs. So one descriptor is given up, the connection accepted into its place and closed at once,
 /// and the descriptor taken back.
+#[derive(Default)]
 pub(crate) struct Reserve(Option<OwnedFd>);
 
 impl Reserve {

@@ -111,17 +111,28 @@ fn a_failed_write_waits_for_what_is_readable_and_is_no_end() {
 #[test]
 fn a_failed_write_is_told_at_once_when_nobody_reads() {
     let paused = with_a_write(false);
-    let mut resting = with_a_write(true);
-    resting.conn.rest();
     let mut ended = with_a_write(true);
     ended.conn.handle_eof();
     let mut untouched = Shell::open(Limits::default());
     untouched.write(b"1234", 1);
-    for mut shell in [paused, resting, ended, untouched] {
+    for mut shell in [paused, ended, untouched] {
         shell.write_error(broken_pipe());
         assert_eq!(shell.notices(), "abort error");
         assert!(!shell.conn.settle_write_error(&mut shell.released));
     }
+}
+
+/// It reads on when the destinations of its pipes can take more.
+#[test]
+fn a_failed_write_of_one_that_rests_waits_too() {
+    let mut shell = with_a_write(true);
+    shell.conn.rest();
+    shell.write_error(broken_pipe());
+    assert_eq!(shell.notices(), "");
+    assert!(!shell.conn.wants_read() && shell.conn.will_read());
+    shell.conn.wake();
+    assert!(shell.conn.wants_read());
+    assert!(shell.conn.has_write_error());
 }
 
 #[test]
@@ -179,11 +190,11 @@ fn the_end_waits_for_what_is_queued_and_for_the_connection() {
     shell.conn.handle_connected();
     assert!(!shell.conn.wants_shutdown());
     shell.conn.handle_shut();
-    assert!(!shell.conn.is_shut(), "bytes wait");
+    assert!(!shell.is_shut(), "bytes wait");
     shell.flush(2);
     assert!(shell.conn.wants_shutdown());
     shell.shut();
-    assert!(shell.conn.is_shut() && !shell.conn.wants_shutdown());
+    assert!(shell.is_shut() && !shell.conn.wants_shutdown());
     assert_eq!(shell.notices(), "wrote finish");
 }
 
@@ -210,11 +221,11 @@ fn our_side_ends_with_the_peers_unless_half_open() {
         shell.end_delivered();
         assert_eq!(shell.conn.writable(), allow_half_open);
         shell.shut();
-        assert!(!shell.conn.is_shut(), "the reply first");
+        assert!(!shell.is_shut(), "the reply first");
         shell.flush(3);
         shell.shut();
-        assert_eq!(shell.conn.is_shut(), !allow_half_open);
-        assert_eq!(shell.conn.readable(), false);
+        assert_eq!(shell.is_shut(), !allow_half_open);
+        assert!(!shell.conn.readable());
     }
 }
 
@@ -256,6 +267,70 @@ fn a_callback_that_came_while_finish_was_told_is_not_lost() {
     assert_eq!(shell.notices(), "finish");
     shell.finish_delivered();
     assert_eq!(shell.notices(), "abort");
+}
+
+/// From the first `finish` listener on a callback of `end` is too late, and `finish` is told already.
+#[test]
+fn finish_counts_as_delivered_while_it_is() {
+    let mut shell = Shell::open(Limits::default());
+    shell.end();
+    shell.shut();
+    assert!(!shell.conn.finish_delivered());
+    shell.conn.handle_finish_begun();
+    assert!(shell.conn.finish_delivered());
+    assert_eq!(shell.cause(), "none");
+}
+
+#[test]
+fn destroy_soon_sends_what_waits_and_no_more_is_read() {
+    let mut shell = with_a_write(true);
+    shell.conn.destroy_soon(&mut shell.released);
+    assert!(!shell.conn.writable() && shell.conn.wants_read());
+    shell.flush(3);
+    shell.shut();
+    assert_eq!(shell.notices(), "wrote finish");
+    assert_eq!(shell.cause(), "none");
+    shell.finish_delivered();
+    assert_eq!(shell.cause(), "destroyed", "the peer has not ended");
+    assert_eq!(shell.notices(), "abort");
+    assert_eq!(shell.wire, b"1234");
+
+    let mut shell = Shell::open(Limits::default());
+    shell.end();
+    shell.shut();
+    shell.finish_delivered();
+    assert_eq!(shell.cause(), "none");
+    shell.conn.destroy_soon(&mut shell.released);
+    assert_eq!(shell.cause(), "destroyed", "`finish` was delivered before");
+}
+
+#[test]
+fn of_a_side_that_is_not_wanted_nothing_is_waited_for() {
+    let adopted = |readable, writable| {
+        let mut shell = Shell::open(Limits::default());
+        shell.conn = Conn::adopted_sides(Limits::default(), readable, writable);
+        assert_eq!(shell.conn.readable(), readable);
+        assert_eq!(shell.conn.writable(), writable);
+        assert!(!shell.conn.wants_shutdown());
+        assert_eq!(shell.notices(), "");
+        assert_eq!(shell.cause(), "none");
+        shell
+    };
+    adopted(true, true);
+
+    let mut writer = adopted(false, true);
+    assert!(!writer.conn.handle_eof() && !writer.conn.may_peek());
+    writer.write(b"1", 1);
+    writer.end();
+    writer.shut();
+    writer.finish_delivered();
+    assert_eq!(writer.cause(), "finished");
+
+    let mut reader = adopted(true, false);
+    assert!(reader.conn.handle_eof());
+    reader.end_delivered();
+    assert_eq!(reader.cause(), "finished");
+    assert_eq!(adopted(true, false).write(b"1", 1), WriteStatus::Refused);
 }
 
 /// A server that only says goodbye must not keep a connection whose peer goes on talking.

@@ -59,6 +59,8 @@ const COMMANDS: &[Row] = rows! {
 
     "end",             "idle * * * *"                          => "closing:destroyed = = = =",                        "yes",     "abort";
     "end",             "connecting|open * open * *"            => "= = ending = =",                                   "yes",     "";
+    "destroy soon",    "idle * * * *"                          => "closing:destroyed = = = =",                        "",        "abort";
+    "destroy soon",    "connecting|open * open * *"            => "= = ending = =",                                   "",        "";
     "destroy",         "idle|connecting|open * * * *"          => "closing:destroyed = = = empty",                    "yes",     "abort";
     "destroy, error",  "idle|connecting|open * * * *"          => "closing:ECONNRESET = = = empty",                   "yes",     "error abort";
     "destroy, done",   "idle|connecting|open * * * *"          => "closing:finished = = = empty",                     "yes",     "abort";
@@ -94,6 +96,7 @@ const NEUTRAL: &[&str] = &[
     "read",
     "written, nothing",
     "end delivered, half-open",
+    "finish begun",
     "finish delivered",
     "take drain",
 ];
@@ -110,6 +113,7 @@ const COMES_ONLY: &[(&str, &str)] = &[
         "end delivered, half-open",
         "open|closing|closed ended * * *",
     ),
+    ("finish begun", "open * shut * *"),
     ("finish delivered", "open|closing|closed * shut * *"),
 ];
 
@@ -120,6 +124,11 @@ const OUTPUTS: &[(&str, Getter, &[&str])] = &[
     (
         "wants_read",
         Conn::wants_read,
+        &["open open * flowing *", "open open shut initial *"],
+    ),
+    (
+        "will_read",
+        Conn::will_read,
         &["open open * flowing *", "open open shut initial *"],
     ),
     (
@@ -214,21 +223,20 @@ fn outputs_and_getters_in_every_state() {
     }
 }
 
-/// A pipe's destination that asks for rest stops the reading of a flowing socket, and nothing else.
+/// A pipe's destination that asks for rest stops the reading, and nothing else.
 #[test]
-fn rest_stops_reading_only_while_flowing() {
+fn rest_stops_reading_only() {
     for state in all_states() {
         let mut shell = build(&state);
-        let before = shell.conn.wants_read();
+        let reads = shell.conn.wants_read();
         shell.conn.rest();
         shell.conn.rest();
         shell.conn.wake();
         assert_eq!(describe(&shell), state);
-        let flowing = fits("* * * flowing *", &state);
-        assert_eq!(shell.conn.wants_read(), before && !flowing, "{state:?}");
-        let peeks = fits("open open * * *", &state);
-        let may = peeks && !shell.conn.wants_read();
-        assert_eq!(shell.conn.may_peek(), may, "{state:?}");
+        assert!(!shell.conn.wants_read(), "{state:?}");
+        assert_eq!(shell.conn.will_read(), reads, "{state:?}");
+        let open = fits("open open * * *", &state);
+        assert_eq!(shell.conn.may_peek(), open, "{state:?}");
         shell.conn.wake();
         shell.conn.wake();
         check_outputs(&shell, &state);
@@ -407,6 +415,7 @@ fn apply(shell: &mut Shell, input: &str) -> String {
         "eof" => return yes(conn.handle_eof()),
         "settle" => return yes(conn.settle_write_error(released)),
         "take drain" => return yes(conn.take_drain()),
+        "destroy soon" => conn.destroy_soon(released),
         "late callback" => conn.abort_late_callback(),
         "attach reader" => conn.reader_attached(),
         "resume" => conn.set_flowing(true),
@@ -425,6 +434,7 @@ fn apply(shell: &mut Shell, input: &str) -> String {
             conn.handle_end_delivered(released);
         }
         "end delivered, half-open" => conn.handle_end_delivered(released),
+        "finish begun" => conn.handle_finish_begun(),
         "finish delivered" => conn.handle_finish_delivered(released),
         "close delivered" => conn.handle_close_delivered(),
         _ => panic!("no such input: {input}"),

@@ -16,6 +16,7 @@ pub(super) struct Model {
     pub(super) eof: bool,
     pub(super) end_told: bool,
     pub(super) finish_told: bool,
+    pub(super) destroy_soon: bool,
     /// A write has failed and that is not told yet.
     pub(super) failed: bool,
     pub(super) dead: Option<String>,
@@ -46,11 +47,12 @@ impl Model {
     }
 
     pub(super) fn reads(&self) -> bool {
-        self.open()
-            && !self.eof
-            && self
-                .flow
-                .map_or(self.shut, |flow| flow && self.resting == 0)
+        self.resting == 0 && self.will_read()
+    }
+
+    /// Now, or when nothing asks for rest any more.
+    fn will_read(&self) -> bool {
+        self.open() && !self.eof && self.flow.unwrap_or(self.shut)
     }
 
     pub(super) fn die(&mut self, cause: &str) {
@@ -58,7 +60,7 @@ impl Model {
     }
 
     pub(super) fn fail_write(&mut self) {
-        if self.reads() {
+        if self.will_read() {
             self.failed = true;
         } else {
             self.die("EPIPE");
@@ -74,6 +76,9 @@ impl Model {
     }
 
     pub(super) fn finish_if_done(&mut self) {
+        if self.destroy_soon && self.finish_told {
+            self.die("destroyed");
+        }
         if self.end_told && self.finish_told {
             self.die("finished");
         }

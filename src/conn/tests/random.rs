@@ -27,6 +27,7 @@ enum Op {
     Cork,
     Uncork,
     Destroy(bool),
+    DestroySoon,
     Flow(bool),
     Attach,
     Rest,
@@ -53,6 +54,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Cork),
         3 => Just(Op::Uncork),
         1 => any::<bool>().prop_map(Op::Destroy),
+        1 => Just(Op::DestroySoon),
         4 => any::<bool>().prop_map(Op::Flow),
         2 => Just(Op::Attach),
         2 => Just(Op::Rest),
@@ -66,7 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
     #[test]
     fn behaves_as_the_model(
         adopted in any::<bool>(),
@@ -185,6 +187,12 @@ impl Pair {
                 };
                 model.die(if failed { "ECONNRESET" } else { "destroyed" });
                 shell.destroy(cause);
+            }
+            Op::DestroySoon => {
+                model.destroy_soon = true;
+                model.end();
+                model.finish_if_done();
+                shell.conn.destroy_soon(&mut shell.released);
             }
             Op::Deliver => self.deliver(),
             Op::Eof => self.eof(),
@@ -339,6 +347,7 @@ impl Pair {
                     assert!(model.shut && !model.finish_told);
                     model.finish_told = true;
                     model.finish_if_done();
+                    shell.conn.handle_finish_begun();
                     shell.finish_delivered();
                 }
             }

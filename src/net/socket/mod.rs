@@ -255,6 +255,10 @@ impl Socket {
     }
 
     fn send(&self, chunk: Chunk<'_>, callback: bool) -> WriteStatus {
+        if self.inner().is_dead() {
+            // Nobody is left to drop the bytes later.
+            return WriteStatus::Refused;
+        }
         let payload = chunk.into_payload();
         let status = self
             .inner()
