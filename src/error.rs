@@ -144,6 +144,11 @@ impl Error {
         listen.at(address.into())
     }
 
+    /// `bind EADDRINUSE 127.0.0.1:1234`, of a client's local address.
+    pub(crate) fn bind(error: &io::Error, local: &Address) -> Self {
+        Self::system("bind", error).at(Some(local))
+    }
+
     /// `getaddrinfo ENOTFOUND name`.
     pub(crate) fn lookup(code: Code, hostname: &str) -> Self {
         let mut inner = Inner::new(code, format!("getaddrinfo {code} {hostname}"));
@@ -286,6 +291,14 @@ impl Error {
     pub(crate) fn nothing_to_listen_on() -> Self {
         let message = r#"The argument 'options' must have the property "port" or "path""#;
         Self::new(Code::InvalidArgValue, message)
+    }
+
+    /// A local address that is a name.
+    pub(crate) fn invalid_ip_address(given: &impl fmt::Display) -> Self {
+        Self::new(
+            Code::InvalidIpAddress,
+            format!("Invalid IP address: {given}"),
+        )
     }
 
     /// A descriptor that is no stream socket.

@@ -105,9 +105,11 @@ mod address;
 mod arena;
 mod conn;
 mod connector;
+mod encoding;
 mod error;
 pub mod net;
 mod reactor;
+mod resolver;
 mod sys;
 mod timer;
 

@@ -1,10 +1,11 @@
 //! What keeps a loop alive: each kind of handle, referenced and not.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 use tidewheel::net::{self, Socket, SocketOptions};
-use tidewheel::{Code, EventLoop, LoopHandle};
+use tidewheel::{Code, EventLoop, Interest, LoopHandle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -27,7 +28,7 @@ macro_rules! referenced {
     )*};
 }
 
-referenced!(net::Socket net::Server tidewheel::Timeout);
+referenced!(net::Socket net::Server tidewheel::Timeout tidewheel::Watch);
 
 impl Referenced for tidewheel::Remote {
     fn set(&self, referenced: bool) {
@@ -148,7 +149,10 @@ fn a_socket_that_connects_and_one_that_never_began() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let socket = Socket::new(&event_loop, SocketOptions::default());
-    assert!(!event_loop.is_alive(), "it keeps nothing alive until it connects");
+    assert!(
+        !event_loop.is_alive(),
+        "it keeps nothing alive until it connects"
+    );
     socket.connect(address, |_| {}).unwrap();
     assert!(event_loop.is_alive());
     let unreferenced = Socket::new(&event_loop, SocketOptions::default());
@@ -158,7 +162,10 @@ fn a_socket_that_connects_and_one_that_never_began() {
         event_loop.turn(None).unwrap();
     }
     assert_counts(&event_loop, &socket);
-    assert!(!unreferenced.has_ref(), "what was said before connect holds");
+    assert!(
+        !unreferenced.has_ref(),
+        "what was said before connect holds"
+    );
     assert!(!event_loop.is_alive());
     assert_counts(&event_loop, {
         unreferenced.ref_();
@@ -179,6 +186,18 @@ fn an_attempt_that_is_not_referenced_does_not_hold_the_loop() {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
     }
     assert!(!socket.destroyed());
+}
+
+#[test]
+fn a_watch() {
+    let event_loop = EventLoop::new().unwrap();
+    let (watched, _peer) = UnixStream::pair().unwrap();
+    let watch = event_loop.watch(watched, Interest::READABLE, |_, _| {});
+    let watch = watch.unwrap();
+    assert_counts(&event_loop, &watch);
+    watch.ref_();
+    watch.close();
+    assert!(!event_loop.is_alive() && !watch.has_ref());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use tidewheel::net::{
     self, EventKind, Handler, ReadyState, Server, Socket, SocketOptions, WriteStatus,
 };
-use tidewheel::{Code, EventLoop, LoopClosed, LoopHandle};
+use tidewheel::{Code, EventLoop, Interest, LoopClosed, LoopHandle};
 
 /// Descriptors are counted: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
@@ -63,8 +64,13 @@ fn busy(probe: &Rc<()>) -> (EventLoop, Handles) {
     event_loop.set_immediate(never!(probe; _));
     server.get_connections(never!(probe; _));
     event_loop.on_unhandled_error(never!(probe; _, _));
+    let (watched, _peer) = UnixStream::pair().unwrap();
+    let watch = event_loop
+        .watch(watched, Interest::READABLE, never!(probe; _, _))
+        .unwrap();
     let handles = Handles {
         handle: event_loop.handle(),
+        watch,
         server,
         sockets: [connecting, a, b],
         timers: [timer, interval],
@@ -75,6 +81,7 @@ fn busy(probe: &Rc<()>) -> (EventLoop, Handles) {
 
 struct Handles {
     handle: LoopHandle,
+    watch: tidewheel::Watch,
     server: Server,
     sockets: [Socket; 3],
     timers: [tidewheel::Timeout; 2],
@@ -266,6 +273,13 @@ fn a_dead_loop_starts_nothing() {
         Err(LoopClosed)
     );
     assert_eq!(net::pair(handle).unwrap_err().code(), Code::LoopClosed);
+    assert_eq!(Rc::strong_count(&probe), 1, "closures are dropped at once");
+    let (watched, _peer) = UnixStream::pair().unwrap();
+    let watch = handle.watch(watched, Interest::READABLE, never!(probe; _, _));
+    assert_eq!(watch.unwrap_err().code(), Code::LoopClosed);
+    assert!(!handles.watch.ref_().unref().has_ref());
+    let _ = handles.watch.set_interest(Interest::WRITABLE);
+    handles.watch.close();
     assert_eq!(Rc::strong_count(&probe), 1, "closures are dropped at once");
     handle.stop();
     assert!(!handle.is_alive());

@@ -2,6 +2,8 @@
 //! user's may stay borrowed across any call.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidewheel::net::{self, EventKind, Handler, Server, Socket, SocketOptions};
-use tidewheel::{Error, EventLoop};
+use tidewheel::{Error, EventLoop, Interest};
 
 /// Whether a call is under way, and what was dropped.
 #[derive(Clone, Default)]
@@ -96,8 +98,7 @@ fn removing_or_replacing_what_is_registered_drops_it_in_the_next_turn() {
     let (event_loop, watch) = fresh();
     let (a, b) = net::pair(&event_loop).unwrap();
     let server = net::create_server(&event_loop, |_| {});
-    let (data, end, hook, listening) =
-        (held(&watch), held(&watch), held(&watch), held(&watch));
+    let (data, end, hook, listening) = (held(&watch), held(&watch), held(&watch), held(&watch));
     a.on_data(move |_, _| data()).on_end(move |_| end());
     a.set_handler(watch.loud()).set_data(watch.loud());
     server.on_listening(move |_| listening());
@@ -136,6 +137,22 @@ fn clearing_a_timer_drops_its_closure_in_the_next_turn() {
     let every = event_loop.set_interval(Duration::from_secs(9), move |_| every());
     assert_released(&event_loop, &watch, 1, || once.clear());
     assert_released(&event_loop, &watch, 1, || every.clear());
+}
+
+#[test]
+fn closing_a_watch_drops_its_closure_and_what_it_owns_in_the_next_turn() {
+    struct Owned(UnixStream, #[allow(dead_code)] Loud);
+    impl AsFd for Owned {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+    let (event_loop, watch) = fresh();
+    let (stream, _peer) = UnixStream::pair().unwrap();
+    let (owned, heard) = (Owned(stream, watch.loud()), held(&watch));
+    let watched = event_loop.watch(owned, Interest::READABLE, move |_, _| heard());
+    let watched = watched.unwrap();
+    assert_released(&event_loop, &watch, 2, || watched.close());
 }
 
 #[test]
@@ -249,7 +266,9 @@ fn a_server_closed_before_listening_was_told_drops_that_listener_in_the_next_tur
     let (event_loop, watch) = fresh();
     let server = net::create_server(&event_loop, |_| {});
     let listening = held(&watch);
-    server.listen(("127.0.0.1", 0), move |_| listening()).unwrap();
+    server
+        .listen(("127.0.0.1", 0), move |_| listening())
+        .unwrap();
     assert_released(&event_loop, &watch, 1, || server.close());
 }
 
@@ -287,9 +306,16 @@ fn a_cell_of_the_users_may_stay_borrowed_across_every_call() {
         socket.pipe(socket);
     });
     let borrowed = state.borrow_mut();
-    let (listening, close, ready, wrote, closed) =
-        (note("listening"), note("close"), note("ready"), note("wrote"), note("closed"));
-    server.listen(("127.0.0.1", 0), move |_| listening()).unwrap();
+    let (listening, close, ready, wrote, closed) = (
+        note("listening"),
+        note("close"),
+        note("ready"),
+        note("wrote"),
+        note("closed"),
+    );
+    server
+        .listen(("127.0.0.1", 0), move |_| listening())
+        .unwrap();
     let client = net::connect(&event_loop, server.address().unwrap(), |_| {});
     client.on_ready(move |_| ready());
     client.write_then("x", move |_, _| wrote());
@@ -336,7 +362,8 @@ fn a_destructor_may_call_into_the_loop() {
     // Let go of by calls, by an emission, by a timer, by `close`, and by a server that is freed.
     let (listener, spent, timer, cleared, of_server) = (busy(), busy(), busy(), busy(), busy());
     a.set_data(busy()).set_data(busy());
-    a.on_drain(move |_| drop(&listener)).remove_all_listeners(EventKind::Drain);
+    a.on_drain(move |_| drop(&listener))
+        .remove_all_listeners(EventKind::Drain);
     b.once_data(move |_, _| drop(spent));
     a.write("x");
     event_loop.set_timeout(Duration::ZERO, move |_| drop(timer));

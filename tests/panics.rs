@@ -1,12 +1,14 @@
 //! A panic in any callback of the loop or of a server unwinds out of `run`; nothing of the turn it left is lost.
 
 use std::cell::{Cell, RefCell};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tidewheel::net::{self, Server, Socket};
-use tidewheel::EventLoop;
+use tidewheel::{EventLoop, Interest};
 
 /// Unwinds without the message of a panic.
 fn boom() -> ! {
@@ -208,6 +210,55 @@ fn the_error_listener_of_a_server_may_panic() {
     assert_eq!(unsafe { libc::shutdown(fd, libc::SHUT_RDWR) }, 0);
     assert_eq!(run_through(&event_loop), 1);
     assert_eq!(errors.get(), 1);
+}
+
+#[test]
+fn a_watch_that_panics_hears_of_what_comes_next() {
+    let event_loop = EventLoop::new().unwrap();
+    let (watched, mut peer) = UnixStream::pair().unwrap();
+    watched.set_nonblocking(true).unwrap();
+    let watched = Rc::new(watched);
+    let (reader, heard) = (Rc::clone(&watched), Rc::new(Cell::new(0)));
+    let count = Rc::clone(&heard);
+    peer.write_all(b"x").unwrap();
+    let watch = event_loop.watch(watched, Interest::READABLE, move |watch, readiness| {
+        assert!(readiness.readable());
+        while (&*reader).read(&mut [0]).is_ok_and(|count| count > 0) {}
+        count.set(count.get() + 1);
+        if count.get() == 3 {
+            watch.close();
+        } else {
+            peer.write_all(b"x").unwrap();
+        }
+        boom();
+    });
+    watch.unwrap();
+    assert_eq!(run_through(&event_loop), 3);
+    assert_eq!(heard.get(), 3);
+}
+
+#[test]
+fn a_drop_listener_that_panics_hears_of_the_next_connection_too() {
+    let event_loop = EventLoop::new().unwrap();
+    let server = listen(&event_loop, |_| {});
+    server.set_max_connections(Some(1));
+    let dropped = Rc::new(Cell::new(0));
+    let count = Rc::clone(&dropped);
+    let first = Rc::new(RefCell::new(None));
+    let kept = Rc::clone(&first);
+    server.on_connection(move |socket| *kept.borrow_mut() = Some(socket.clone()));
+    server.on_drop(move |server, _| {
+        count.set(count.get() + 1);
+        if count.get() == 5 {
+            server.close();
+            first.borrow().as_ref().unwrap().destroy();
+        }
+        boom();
+    });
+    let peers: Vec<_> = (0..6).map(|_| peer(&server)).collect();
+    assert_eq!(run_through(&event_loop), 5);
+    assert_eq!(dropped.get(), 5);
+    drop(peers);
 }
 
 #[test]

@@ -1,29 +1,41 @@
 //! What options mean to the reactor.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use super::host::Target;
-use super::{Address, ConnectOptions, ServerOptions, SocketOptions};
+use super::host;
+use super::{ConnectOptions, ServerOptions, SocketOptions};
 use crate::conn::Limits;
-use crate::connector::Connector;
-use crate::error::{Code, Error, Result};
-use crate::reactor::{nanos, Inherited, Tuning};
+use crate::error::{Error, Result};
+use crate::reactor::{nanos, DialPlan, Inherited, Target, Tuning};
 
 impl ConnectOptions {
-    /// What to try, in turn.
+    /// What connecting is to do.
     ///
     /// # Errors
     ///
-    /// The options name no target.
-    pub(super) fn connector(&self) -> Result<Connector> {
-        let ip = |ip: std::net::IpAddr, port| Address::Ip(SocketAddr::from((ip, port)));
-        Ok(match self.target()? {
-            Target::Address(address) => Connector::new([address]),
-            Target::Localhost(port) => Connector::new([
-                ip(Ipv4Addr::LOCALHOST.into(), port),
-                ip(Ipv6Addr::LOCALHOST.into(), port),
-            ]),
-            Target::Name(name, _) => Connector::failing(Error::lookup(Code::HostNotFound, &name)),
+    /// The options name no target, or a local address that is none.
+    pub(super) fn plan(&self) -> Result<DialPlan> {
+        let target = match self.target()? {
+            host::Target::Address(address) => Target::Address(address),
+            host::Target::Localhost(port) => Target::Name {
+                host: "localhost".into(),
+                port,
+            },
+            host::Target::Name(host, port) => Target::Name { host, port },
+        };
+        let local_ip = match &self.local_address {
+            Some(local) => Some(local.ip().ok_or_else(|| Error::invalid_ip_address(local))?),
+            None => None,
+        };
+        let select = self.auto_select_family && self.family.is_none() && local_ip.is_none();
+        Ok(DialPlan {
+            family: self.family,
+            attempt_timeout: select.then(|| nanos(self.auto_select_family_attempt_timeout)),
+            local_ip,
+            local_port: self.local_port.unwrap_or(0),
+            timeout: self
+                .connect_timeout
+                .filter(|limit| !limit.is_zero())
+                .map(nanos),
+            ..DialPlan::to(target)
         })
     }
 

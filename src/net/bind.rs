@@ -11,10 +11,18 @@ use super::{Address, ListenOptions};
 use crate::error::{Code, Error, Result};
 use crate::sys::Listener;
 
-/// A listener where the options say, listening.
-pub(super) fn bind(options: &ListenOptions) -> Result<Listener> {
+/// A listener where the options say, listening; or the name that has to be looked up first.
+pub(super) enum Bound {
+    Listening(Listener),
+    Name(String),
+}
+
+pub(super) fn bind(options: &ListenOptions) -> Result<Bound> {
     let ip = |ip: std::net::IpAddr, port| Address::Ip(SocketAddr::from((ip, port)));
-    match options.target()? {
+    if let Some(fd) = &options.fd {
+        return adopt(options, fd).map(Bound::Listening);
+    }
+    let listener = match options.target()? {
         ListenTarget::Address(address) => bind_to(options, &address),
         ListenTarget::Any(port) => first_possible(
             options,
@@ -26,9 +34,20 @@ pub(super) fn bind(options: &ListenOptions) -> Result<Listener> {
             &ip(Ipv4Addr::LOCALHOST.into(), port),
             &ip(Ipv6Addr::LOCALHOST.into(), port),
         ),
-        ListenTarget::Fd(fd) => adopt(options, &fd),
-        ListenTarget::Name(name, _) => Err(Error::lookup(Code::HostNotFound, &name)),
-    }
+        ListenTarget::Name(name, _) => return Ok(Bound::Name(name)),
+    };
+    listener.map(Bound::Listening)
+}
+
+/// A listener on the first address of a name.
+pub(super) fn bind_resolved(options: &ListenOptions, addresses: &[SocketAddr]) -> Result<Listener> {
+    let (Some(mut address), ListenTarget::Name(_, port)) =
+        (addresses.first().copied(), options.target()?)
+    else {
+        return Err(Error::nothing_to_listen_on());
+    };
+    address.set_port(port);
+    bind_to(options, &Address::Ip(address))
 }
 
 /// The second address only where the machine does not know the family of the first.

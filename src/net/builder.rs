@@ -1,9 +1,16 @@
 //! Settings of a loop.
 
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
 use super::remote::Mailbox;
-use super::EventLoop;
-use crate::error::Result;
+use super::{EventLoop, Family};
+use crate::error::{Code, Error, Result};
 use crate::reactor::{Reactor, Settings};
+use crate::resolver::LookUp;
+use crate::sys::resolve;
 
 /// Settings of a loop, from [`EventLoop::builder`].
 ///
@@ -12,10 +19,11 @@ use crate::reactor::{Reactor, Settings};
 /// let event_loop = tidewheel::EventLoop::builder().read_buffer(16 * 1024).build()?;
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Builder {
     settings: Settings,
+    look_up: Arc<dyn LookUp>,
     #[cfg(feature = "sim")]
     sim: Option<crate::sim::Sim>,
 }
@@ -27,7 +35,9 @@ impl Default for Builder {
                 read_buffer: 64 * 1024,
                 events: 1024,
                 read_budget: 256 * 1024,
+                resolver_threads: 4,
             },
+            look_up: Arc::new(resolve),
             #[cfg(feature = "sim")]
             sim: None,
         }
@@ -53,6 +63,36 @@ impl Builder {
         self
     }
 
+    /// Threads that look names up, at most: 4 unless set. They are started when they are needed, and abandoned, not
+    /// waited for, when the loop is dropped. A look-up that hangs keeps one of them and delays nothing else.
+    pub fn resolver_threads(mut self, count: usize) -> Builder {
+        self.settings.resolver_threads = count.max(1);
+        self
+    }
+
+    /// Looks names up by `look_up` instead of the system's `getaddrinfo`, on the threads of the pool, where it may
+    /// block. Addresses and `localhost` never come here. An error without a system's meaning is `ENOTFOUND`. One
+    /// connection alone has [`ConnectOptions::lookup`](crate::net::ConnectOptions::lookup).
+    pub fn resolver(
+        mut self,
+        look_up: impl Fn(&str, Option<Family>) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Builder {
+        self.look_up =
+            Arc::new(
+                move |name: &str, family: Option<Family>| match look_up(name, family) {
+                    Ok(addresses) => Ok(addresses
+                        .into_iter()
+                        .map(|ip| SocketAddr::new(ip, 0))
+                        .collect()),
+                    Err(error) => Err(match Error::from(error).code() {
+                        Code::Custom => Code::HostNotFound,
+                        code => code,
+                    }),
+                },
+            );
+        self
+    }
+
     /// Runs the loop on a simulated network and clock instead of the kernel's.
     #[cfg(feature = "sim")]
     pub fn sim(mut self, sim: &crate::sim::Sim) -> Builder {
@@ -68,10 +108,18 @@ impl Builder {
     pub fn build(self) -> Result<EventLoop> {
         #[cfg(feature = "sim")]
         if let Some(sim) = &self.sim {
-            let reactor = Reactor::simulated(self.settings, sim);
+            let reactor = Reactor::simulated(self.settings, self.look_up, sim);
             return Ok(EventLoop::with(reactor, Mailbox::new(None)));
         }
-        let (reactor, waker) = Reactor::new(self.settings)?;
+        let (reactor, waker) = Reactor::new(self.settings, self.look_up)?;
         Ok(EventLoop::with(reactor, Mailbox::new(Some(waker))))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -6,9 +6,10 @@
 use super::face::{Pipe, SocketCallback, TimerFace, WriteCallback};
 use super::handler::Handler;
 use super::lease::{
-    BufferLoan, Closed, ConnectDelivered, EndDelivered, Finished, HookLease, TimerLease,
+    BufferLoan, Closed, ConnectDelivered, EndDelivered, EndDue, Finished, HookLease, TimerLease,
 };
 use super::listeners::EventKind;
+use super::text::call_text;
 use super::{Dropped, LoopHandle, Socket};
 use crate::arena::Key;
 use crate::conn::Notice;
@@ -66,7 +67,10 @@ impl LoopHandle {
                 inner.reactor.borrow_mut().notice_delivered(key);
                 return self.dispatch_notice(key, notice);
             }
-            Deferred::Dial(key) => inner.reactor.borrow_mut().dial(key),
+            Deferred::End(key) => self.dispatch_end(key),
+            Deferred::Dial(key) => self.dispatch_dial(key),
+            Deferred::Resolved(key) => self.dispatch_lookup(key),
+            Deferred::ServerResolved(key) => self.dispatch_server_resolved(key),
             Deferred::Ready(key) => self.dispatch_ready(key),
             Deferred::EndDelivered(key) => inner.reactor.borrow_mut().end_delivered(key),
             Deferred::Listening { server, listen } => self.dispatch_listening(server, listen),
@@ -166,35 +170,48 @@ impl LoopHandle {
         };
         let data = &buffer.buffer[..len];
         let socket = self.socket_handle(key);
+        let text = self.decode(key, |decoder, text| decoder.write(data, text));
         let mut listeners = self.emission(key);
         if let Some(mut handler) = self.lease_handler(key) {
             handler.get().on_data(&socket, data);
+            if let Some(text) = text.for_handler() {
+                handler.get().on_text(&socket, text);
+            }
         }
-        while let Some(mut lease) =
-            listeners.next(|kind, callback| kind == EventKind::Data || is_pipe(callback))
-        {
-            match lease.callback.take() {
-                Some(SocketCallback::Data(call)) => {
-                    let SocketCallback::Data(call) =
-                        lease.callback.insert(SocketCallback::Data(call))
-                    else {
-                        continue;
-                    };
-                    call(&socket, data);
-                }
-                Some(SocketCallback::DataOnce(call)) => call(&socket, data),
+        while let Some(mut lease) = listeners.next(|kind, callback| match kind {
+            EventKind::Data => true,
+            // One that is to run once waits for text.
+            EventKind::Text => !text.is_empty(),
+            _ => is_pipe(callback),
+        }) {
+            match &mut lease.callback {
+                Some(SocketCallback::Data(call)) => call(&socket, data),
                 Some(SocketCallback::Pipe(pipe)) => {
-                    lease.callback = Some(SocketCallback::Pipe(pipe));
-                    let id = lease.id;
+                    let (id, pipe) = (lease.id, *pipe);
                     drop(lease);
                     self.pipe_data(key, id, pipe, data);
                 }
-                _ => {}
+                Some(SocketCallback::DataOnce(_)) => {
+                    if let Some(SocketCallback::DataOnce(call)) = lease.callback.take() {
+                        call(&socket, data);
+                    }
+                }
+                _ => call_text(&mut lease, &socket, &text),
             }
         }
     }
 
+    /// The peer's FIN: first the characters that wait for their rest in vain, then `end`.
     fn dispatch_end(&self, key: Key) {
+        let tail = self.decode(key, |decoder, text| decoder.end(text));
+        if !tail.is_empty() {
+            let _due = EndDue { handle: self, key };
+            self.emit_text(key, &tail);
+        }
+        // A `text` listener may have destroyed it.
+        if !self.is_open(key) {
+            return;
+        }
         let _delivered = EndDelivered { handle: self, key };
         let socket = self.socket_handle(key);
         let mut listeners = self.emission(key);
@@ -338,7 +355,7 @@ impl LoopHandle {
         }
     }
 
-    fn is_open(&self, key: Key) -> bool {
+    pub(super) fn is_open(&self, key: Key) -> bool {
         self.inner()
             .reactor
             .borrow()
@@ -346,7 +363,7 @@ impl LoopHandle {
             .is_some_and(|socket| socket.conn.is_open())
     }
 
-    fn socket_handle(&self, key: Key) -> Socket {
+    pub(super) fn socket_handle(&self, key: Key) -> Socket {
         Socket::at(self.inner(), key)
     }
 }

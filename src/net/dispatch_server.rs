@@ -1,5 +1,6 @@
 //! The events of servers, delivered as those of sockets are.
 
+use super::bind::bind_resolved;
 use super::face::ServerCallback;
 use super::listeners::EventKind;
 use super::{Dropped, LoopHandle, Server, Socket};
@@ -40,7 +41,36 @@ impl LoopHandle {
         });
     }
 
+    /// The name to listen on was looked up: listen on its first address, or say why not.
+    pub(super) fn dispatch_server_resolved(&self, key: Key) {
+        let inner = self.inner();
+        let Some(answer) = inner.reactor.borrow_mut().take_resolved(key) else {
+            return;
+        };
+        let options = match inner.face.borrow_mut().server(key) {
+            Some(server) => server.listen_options.take(),
+            None => None,
+        };
+        let Some(options) = options else {
+            return;
+        };
+        let listening = answer.and_then(|addresses| {
+            let listener = bind_resolved(&options, &addresses)?;
+            let served = inner.reactor.borrow_mut().serve(key, listener);
+            served.map_err(|error| Error::system("epoll_ctl", &error))
+        });
+        if let Err(error) = listening {
+            Server::at(inner, key).drop_listen_callback();
+            self.server_failed(key, &error, true);
+        }
+    }
+
     pub(super) fn dispatch_server_error(&self, key: Key, error: &Error) {
+        self.server_failed(key, error, false);
+    }
+
+    /// `ours`: this program began what failed.
+    fn server_failed(&self, key: Key, error: &Error, ours: bool) {
         let server = Server::at(self.inner(), key);
         let mut heard = false;
         self.emit_server(key, EventKind::Error, |callback| {
@@ -50,7 +80,7 @@ impl LoopHandle {
             }
         });
         if !heard {
-            self.unhandled(error, false);
+            self.unhandled(error, ours);
         }
     }
 

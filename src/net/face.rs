@@ -6,8 +6,13 @@ use std::rc::Rc;
 
 use super::handler::Handler;
 use super::listeners::Listeners;
-use super::{Dropped, LoopHandle, Readiness, Server, Socket, Timeout, Watch};
+use super::lookup::OwnLookup;
+use super::options::Configure;
+use super::{
+    Dropped, ListenOptions, Lookup, LoopHandle, Readiness, Server, Socket, Timeout, Watch,
+};
 use crate::arena::Key;
+use crate::encoding::Decoder;
 use crate::error::{Error, Result};
 
 pub(super) type WriteCallback = Box<dyn FnOnce(&Socket, Result<()>)>;
@@ -18,6 +23,10 @@ pub(super) enum SocketCallback {
     PlainOnce(Box<dyn FnOnce(&Socket)>),
     Data(Box<dyn FnMut(&Socket, &[u8])>),
     DataOnce(Box<dyn FnOnce(&Socket, &[u8])>),
+    Text(Box<dyn FnMut(&Socket, &str)>),
+    TextOnce(Box<dyn FnOnce(&Socket, &str)>),
+    Lookup(Box<dyn FnMut(&Socket, &Lookup)>),
+    LookupOnce(Box<dyn FnOnce(&Socket, &Lookup)>),
     Error(Box<dyn FnOnce(&Socket, &Error)>),
     Close(Box<dyn FnOnce(&Socket, bool)>),
     /// Not the user's, but in order with those that are.
@@ -59,6 +68,13 @@ pub(super) struct Rare {
     pub(super) callbacks: PendingCallbacks,
     /// Other sockets that are piped into this one.
     pub(super) inbound: Vec<Key>,
+    /// What the user wants done while it connects.
+    pub(super) lookup: Option<OwnLookup>,
+    pub(super) configure: Option<Configure>,
+    /// Decodes for `text`.
+    pub(super) decoder: Option<Decoder>,
+    /// `set_encoding` was called, so a handler gets `text`.
+    pub(super) encoding_set: bool,
 }
 
 /// Callbacks of writes and ends under way, in order.
@@ -91,6 +107,8 @@ impl SocketFace {
 
 pub(super) struct ServerFace {
     pub(super) listeners: Listeners<ServerCallback>,
+    /// What a `listen` asks for whose name is being looked up.
+    pub(super) listen_options: Option<ListenOptions>,
     /// The listener given to the `listen` under way, dropped with it.
     pub(super) listen_callback: Option<u32>,
     /// What `shutdown` has destroyed at its deadline.
@@ -243,6 +261,7 @@ impl ServerFace {
     pub(super) fn new() -> ServerFace {
         ServerFace {
             listeners: Listeners::new(),
+            listen_options: None,
             listen_callback: None,
             destroyed: 0,
             deadline: None,

@@ -1,6 +1,6 @@
 //! Events of a socket as methods of one value, for connections with state.
 
-use super::Socket;
+use super::{Lookup, Socket};
 use crate::error::Error;
 
 /// The second form of listening: one value with a method per event and `&mut self`.
@@ -28,12 +28,17 @@ use crate::error::Error;
 /// ```
 #[allow(unused_variables)]
 pub trait Handler: 'static {
+    /// Node's `lookup`: the host's name was looked up; once for each address, or once with the error.
+    fn on_lookup(&mut self, socket: &Socket, lookup: &Lookup) {}
     /// Node's `connect`: the connection is established. Not for accepted sockets, which come connected.
     fn on_connect(&mut self, socket: &Socket) {}
     /// Node's `ready`, after `connect`.
     fn on_ready(&mut self, socket: &Socket) {}
     /// Node's `data`: bytes came. They are in the loop's one read buffer; who wants to keep them copies them.
     fn on_data(&mut self, socket: &Socket, data: &[u8]) {}
+    /// Node's `data` after `setEncoding`: whole characters. Only after
+    /// [`set_encoding`](Socket::set_encoding)`(Some(..))`, in addition to `on_data`.
+    fn on_text(&mut self, socket: &Socket, text: &str) {}
     /// Node's `end`: the peer has sent its FIN, and all its bytes have been delivered.
     fn on_end(&mut self, socket: &Socket) {}
     /// Node's `drain`: the queue is empty again, after a `write` said [`Queued`](crate::net::WriteStatus::Queued).
@@ -51,6 +56,12 @@ pub trait Handler: 'static {
 }
 
 impl<H: Handler + ?Sized> Handler for Box<H> {
+    fn on_lookup(&mut self, socket: &Socket, lookup: &Lookup) {
+        (**self).on_lookup(socket, lookup);
+    }
+    fn on_text(&mut self, socket: &Socket, text: &str) {
+        (**self).on_text(socket, text);
+    }
     fn on_connect(&mut self, socket: &Socket) {
         (**self).on_connect(socket);
     }

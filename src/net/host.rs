@@ -2,6 +2,7 @@
 //! and what the options make of host, port and path.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -45,6 +46,14 @@ impl Host {
         Host(Kind::Ip(at))
     }
 
+    /// The address, if it is one.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        match &self.0 {
+            Kind::Ip(at) => Some(at.ip()),
+            Kind::Name(_) => None,
+        }
+    }
+
     /// Node takes an empty host for none.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.0, Kind::Name(name) if name.is_empty())
@@ -59,6 +68,15 @@ impl Host {
             }
             Kind::Name(name) if name.eq_ignore_ascii_case("localhost") => Target::Localhost(port),
             Kind::Name(name) => Target::Name(name.clone(), port),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Ip(at) => at.ip().fmt(f),
+            Kind::Name(name) => f.write_str(name),
         }
     }
 }

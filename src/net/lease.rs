@@ -185,6 +185,21 @@ impl Drop for ConnectDelivered<'_> {
     }
 }
 
+/// A `text` listener runs before `end`: should it panic, `end` still comes.
+pub(super) struct EndDue<'a> {
+    pub(super) handle: &'a LoopHandle,
+    pub(super) key: Key,
+}
+
+impl Drop for EndDue<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut reactor = self.handle.inner().reactor.borrow_mut();
+            reactor.deferred.push_front(Deferred::End(self.key));
+        }
+    }
+}
+
 /// After the listeners of `end`, and what they deferred, our side ends too.
 pub(super) struct EndDelivered<'a> {
     pub(super) handle: &'a LoopHandle,

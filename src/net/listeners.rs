@@ -13,8 +13,12 @@ pub enum EventKind {
     Connect,
     /// A socket is connected, after `Connect`.
     Ready,
+    /// A name was looked up.
+    Lookup,
     /// Bytes came.
     Data,
+    /// Bytes came, decoded.
+    Text,
     /// The peer has sent all it had to send.
     End,
     /// The write queue is empty again.

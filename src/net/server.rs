@@ -7,7 +7,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::bind::bind;
+use super::bind::{bind, Bound};
 use super::event_loop::Inner;
 use super::face::{ServerCallback, ServerFace, Slot};
 use super::listeners::EventKind;
@@ -120,28 +120,49 @@ impl Server {
         }
         match self.inner().reactor.borrow().server(self.key) {
             None => return Err(Error::server_closed()),
-            Some(server) if server.listener.is_some() => return Err(Error::already_listening()),
+            Some(server) if server.listener.is_some() || server.is_resolving() => {
+                return Err(Error::already_listening())
+            }
             Some(_) => {}
         }
-        let listener = bind(options)?;
-        let mut reactor = self.inner().reactor.borrow_mut();
-        reactor
-            .serve(self.key, listener)
-            .map_err(|error| Error::system("epoll_ctl", &error))
+        match bind(options)? {
+            Bound::Listening(listener) => {
+                let mut reactor = self.inner().reactor.borrow_mut();
+                let served = reactor.serve(self.key, listener);
+                served.map_err(|error| Error::system("epoll_ctl", &error))
+            }
+            Bound::Name(name) => {
+                if let Some(server) = self.inner().face.borrow_mut().server(self.key) {
+                    server.listen_options = Some(options.clone());
+                }
+                self.inner()
+                    .reactor
+                    .borrow_mut()
+                    .ask_for_listen(self.key, &name);
+                Ok(())
+            }
+        }
     }
 
     /// Stops accepting, at once: the address is free. Connections live on; `close` comes after the `close` of the
     /// last one. Node's `server.close`. On a server that does not listen it does nothing.
     pub fn close(&self) {
-        let closed = self.inner().reactor.borrow_mut().close_server(self.key);
-        if closed {
+        let stopped = {
+            let mut reactor = self.inner().reactor.borrow_mut();
+            reactor.close_server(self.key) || reactor.cancel_listen(self.key)
+        };
+        if stopped {
             // A `listening` that was not delivered yet never will be.
-            let face = &mut *self.inner().face.borrow_mut();
-            if let Some(server) = face.server(self.key) {
-                let id = server.listen_callback.take();
-                let removed = id.and_then(|id| server.listeners.remove(id));
-                face.discard(removed);
-            }
+            self.drop_listen_callback();
+        }
+    }
+
+    pub(super) fn drop_listen_callback(&self) {
+        let face = &mut *self.inner().face.borrow_mut();
+        if let Some(server) = face.server(self.key) {
+            let id = server.listen_callback.take();
+            let removed = id.and_then(|id| server.listeners.remove(id));
+            face.discard(removed);
         }
     }
 
@@ -156,6 +177,8 @@ impl Server {
                 ServerCallback::CloseWith(Box::new(done)),
             );
         } else {
+            // A name may still be being looked up.
+            self.close();
             let server = self.clone();
             self.inner()
                 .defer(move |_| done(&server, Err(Error::not_running())));

@@ -7,6 +7,7 @@ mod accept;
 mod clock;
 mod dial;
 mod drive;
+mod names;
 mod ops;
 mod poller;
 mod ready;
@@ -21,6 +22,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -29,15 +31,18 @@ use crate::address::Address;
 use crate::arena::{Arena, Key};
 use crate::conn::{Nanos, Notice};
 use crate::error::Error;
+use crate::resolver::LookUp;
 use crate::sys::Reserve;
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::Sim;
 use crate::timer::Wheel;
 use clock::Clock;
+use names::Names;
 use poller::Poller;
 pub(crate) use poller::Waker;
 
 pub(crate) use clock::nanos;
+pub(crate) use dial::{DialPlan, DialStep, Target};
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
 pub(crate) use watch::WatchReadiness;
 
@@ -51,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) events: usize,
     /// Bytes read from one source in one turn.
     pub(crate) read_budget: usize,
+    pub(crate) resolver_threads: usize,
 }
 
 /// What `net` delivers as soon as it happens.
@@ -93,6 +99,12 @@ pub(crate) enum Deferred {
     Conn(Key, Notice),
     /// Connect, now that the caller has had time to change its mind.
     Dial(Key),
+    /// `end`, which a panic has held up.
+    End(Key),
+    /// The name that a socket is to connect to was looked up.
+    Resolved(Key),
+    /// The name that a server is to listen on was looked up.
+    ServerResolved(Key),
     /// The listeners of `connect` have run: `ready`.
     Ready(Key),
     /// The listeners of `end` have run; our side may have to end too.
@@ -144,24 +156,31 @@ pub(crate) struct Reactor {
     /// Referenced active sources.
     alive: usize,
     reserve: Reserve,
+    names: Names,
     /// Owned chunks that are done with: their owners may be the user's, so they are dropped between callbacks.
     released: Vec<Bytes>,
     pub(crate) counters: Counters,
 }
 
 impl Reactor {
-    pub(crate) fn new(settings: Settings) -> io::Result<(Reactor, Waker)> {
+    pub(crate) fn new(
+        settings: Settings,
+        look_up: Arc<dyn LookUp>,
+    ) -> io::Result<(Reactor, Waker)> {
         let (poller, waker) = Poller::new(settings.events)?;
-        Ok((Reactor::with(settings, poller, Clock::system()), waker))
+        let names = Names::new(settings.resolver_threads, look_up, Some(waker.clone()));
+        let reactor = Reactor::with(settings, poller, Clock::system(), names);
+        Ok((reactor, waker))
     }
 
     #[cfg(any(test, feature = "sim"))]
-    pub(crate) fn simulated(settings: Settings, sim: &Sim) -> Reactor {
+    pub(crate) fn simulated(settings: Settings, look_up: Arc<dyn LookUp>, sim: &Sim) -> Reactor {
         let poller = Poller::simulated(sim.clone());
-        Reactor::with(settings, poller, Clock::simulated(sim.clone()))
+        let names = Names::new(0, look_up, None);
+        Reactor::with(settings, poller, Clock::simulated(sim.clone()), names)
     }
 
-    fn with(settings: Settings, poller: Poller, clock: Clock) -> Reactor {
+    fn with(settings: Settings, poller: Poller, clock: Clock, names: Names) -> Reactor {
         Reactor {
             sources: Arena::new(),
             poller,
@@ -179,6 +198,7 @@ impl Reactor {
             read_budget: settings.read_budget,
             alive: 0,
             reserve: Reserve::new(),
+            names,
             released: Vec::new(),
             counters: Counters::default(),
         }
@@ -195,6 +215,7 @@ impl Reactor {
         self.closing_sockets.clear();
         self.closing_servers.clear();
         self.current = None;
+        self.names.abandon();
         self.alive = 0;
         self.counters.sockets_open = 0;
         let poller = std::mem::replace(&mut self.poller, Poller::Closed);
@@ -242,6 +263,7 @@ impl Reactor {
         self.poller.poll(timeout)?;
         self.now = self.clock.read();
         self.take_wakeups();
+        self.take_answers();
         Ok(())
     }
 

@@ -436,6 +436,9 @@ impl Reactor {
             wheel.cancel(timer);
         }
         let server = socket.server;
+        if let Some(dial) = socket.dial.take() {
+            self.abandon_dial(&dial);
+        }
         self.set_active(key, false);
         self.closing_sockets.push_back(key);
         if let Some(server) = server.and_then(|server| self.server_mut(server)) {

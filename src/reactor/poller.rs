@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -65,7 +66,8 @@ pub(crate) struct Wakeup {
 }
 
 /// Ends a wait from another thread.
-pub(crate) struct Waker(mio::Waker);
+#[derive(Clone)]
+pub(crate) struct Waker(Arc<mio::Waker>);
 
 impl Waker {
     /// Waking costs a system call. It fails only if the loop is gone, and then nobody is there to be woken.
@@ -93,7 +95,7 @@ impl Poller {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), WAKER)?;
         let events = Events::with_capacity(capacity);
-        Ok((Poller::Mio { poll, events }, Waker(waker)))
+        Ok((Poller::Mio { poll, events }, Waker(Arc::new(waker))))
     }
 
     #[cfg(any(test, feature = "sim"))]

@@ -1,6 +1,7 @@
 //! Servers: listening, closing, and what accepted sockets inherit.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::poller::Registered;
@@ -8,6 +9,7 @@ use super::source::{Inherited, ServerSource, Source, Tuning};
 use super::{Deferred, Reactor};
 use crate::address::Address;
 use crate::arena::Key;
+use crate::error::{Code, Error, Result};
 use crate::sys::Listener;
 
 impl Reactor {
@@ -39,6 +41,40 @@ impl Reactor {
         });
         self.set_active(key, true);
         Ok(())
+    }
+
+    /// Has the pool look up the name to listen on; the server keeps the loop alive meanwhile.
+    pub(crate) fn ask_for_listen(&mut self, key: Key, host: &str) {
+        let ticket = self.ask(host, None, key);
+        let Some(server) = self.server_mut(key) else {
+            return;
+        };
+        server.lookup = ticket;
+        if ticket.is_none() {
+            server.resolved = Some(Err(Error::lookup(Code::HostNotFound, host)));
+            self.deferred.push_back(Deferred::ServerResolved(key));
+        }
+        self.set_active(key, true);
+    }
+
+    /// The answer, unless the listen was called off.
+    pub(crate) fn take_resolved(&mut self, key: Key) -> Option<Result<Vec<SocketAddr>>> {
+        let resolved = self.server_mut(key)?.resolved.take()?;
+        self.set_active(key, false);
+        Some(resolved)
+    }
+
+    /// Calls off a listen whose name is still being looked up.
+    pub(crate) fn cancel_listen(&mut self, key: Key) -> bool {
+        let resolving = self.server(key).is_some_and(ServerSource::is_resolving);
+        if resolving {
+            if let Some(ticket) = self.server_mut(key).and_then(|server| server.lookup.take()) {
+                self.forget(ticket);
+            }
+            self.take_resolved(key);
+            self.set_active(key, false);
+        }
+        resolving
     }
 
     /// Stops accepting at once. `close` follows the `close` of the last connection. False: it does not listen.

@@ -1,14 +1,17 @@
 //! What the loop watches: sockets, servers and timers, each in one slot of the arena.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::arena::Key;
 use crate::conn::{Conn, Limits, Nanos};
-use crate::connector::Connector;
+use crate::error::Result;
+use crate::resolver::Ticket;
 use crate::sys::{Listener, Stream};
 use crate::timer::TimerKey;
 
+use super::dial::Dial;
 use super::poller::Registered;
 use super::watch::WatchSource;
 
@@ -149,7 +152,8 @@ pub(crate) struct SocketSource {
     pub(crate) keep_local: bool,
     /// Kept from destroy on, if anybody will be there to ask.
     pub(crate) local: Option<Box<Address>>,
-    pub(crate) connector: Option<Box<Connector>>,
+    /// While it connects.
+    pub(crate) dial: Option<Box<Dial>>,
 }
 
 impl SocketSource {
@@ -172,7 +176,7 @@ impl SocketSource {
             remote: None,
             keep_local: false,
             local: None,
-            connector: None,
+            dial: None,
         }
     }
 
@@ -206,6 +210,10 @@ pub(crate) struct ServerSource {
     pub(crate) listener: Option<Listener>,
     pub(crate) liveness: Liveness,
     pub(crate) inherited: Inherited,
+    /// The name it is to listen on is being looked up.
+    pub(crate) lookup: Option<Ticket>,
+    /// The answer, until it is acted upon.
+    pub(crate) resolved: Option<Result<Vec<SocketAddr>>>,
     pub(crate) readable: bool,
     /// Accepting rests because the user said so.
     pub(crate) paused: bool,
@@ -233,6 +241,8 @@ impl ServerSource {
             listener: None,
             liveness: Liveness::IDLE,
             inherited,
+            lookup: None,
+            resolved: None,
             readable: false,
             paused: false,
             max_connections: usize::MAX,
@@ -245,6 +255,13 @@ impl ServerSource {
             listens: 0,
             close_owed: false,
         }
+    }
+}
+
+impl ServerSource {
+    /// Whether it waits for the name to listen on.
+    pub(crate) fn is_resolving(&self) -> bool {
+        self.lookup.is_some() || self.resolved.is_some()
     }
 }
 

@@ -95,6 +95,10 @@ impl Reactor {
             let Some(&key) = self.wheel.get(timer) else {
                 continue;
             };
+            if self.is_dial_timer(key, timer) {
+                self.dial_overdue(key);
+                continue;
+            }
             match self.sources.get_mut(key) {
                 Some(Source::Timer(source)) if source.repeats => {
                     let deadline = next_deadline(source, self.now);

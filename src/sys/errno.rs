@@ -10,6 +10,9 @@ pub(crate) fn describe(errno: i32) -> Option<(Code, &'static str)> {
     Some((row.1, row.2))
 }
 
+/// Of an attempt that this crate gives up.
+pub(crate) const TIMED_OUT: i32 = libc::ETIMEDOUT;
+
 /// The error number (positive) of a code that the system has one for.
 pub(crate) fn number(code: Code) -> Option<i32> {
     match code {

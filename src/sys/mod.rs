@@ -13,15 +13,17 @@ mod fd;
 mod listener;
 #[cfg(any(test, feature = "sim"))]
 mod mem;
+mod resolve;
 mod sockopt;
 mod stream;
 
 pub(crate) use fd::{borrow_fd, Reserve};
 pub(crate) use listener::{classify_accept, AcceptError, Listener};
 #[cfg(any(test, feature = "sim"))]
-pub use mem::{Faults, Sim};
+pub(crate) use mem::MemEvent;
 #[cfg(any(test, feature = "sim"))]
-pub(crate) use mem::{Mem, MemEvent};
+pub use mem::{Faults, Sim};
+pub(crate) use resolve::resolve;
 pub(crate) use stream::{Connect, Stream};
 
 #[cfg(test)]

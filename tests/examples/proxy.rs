@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::programs::{refusing, run_example, Pattern, Peer, Program, SocketPath};
@@ -87,6 +88,30 @@ fn much_comes_back_from_echo() {
         let start = Instant::now();
         Peer::to(&proxy.address()).round_trip(much());
         println!("{place}: {:?}", start.elapsed());
+    }
+}
+
+/// Client and proxy are done with each other while upstream, which has long ended, still reads what was said last. How
+/// much of that waits in the proxy is chance, so there are several lengths.
+#[test]
+fn what_was_said_last_arrives() {
+    let path = SocketPath::new();
+    let listener = UnixListener::bind(path.as_str()).unwrap();
+    let Some(program) = run_example("proxy", [HERE, path.as_str()]) else {
+        return;
+    };
+    let address = program.address();
+    for length in (500_000..1_000_000).step_by(25_000) {
+        let mut client = Peer::to(&address);
+        let mut upstream = Peer::from(listener.accept().unwrap().0);
+        upstream.end();
+        assert_eq!(client.rest(), "");
+        let sender = thread::spawn(move || {
+            Pattern::default().send(&mut client, length);
+        });
+        Pattern::default().receive(&mut upstream, length);
+        assert_eq!(upstream.rest(), "");
+        sender.join().unwrap();
     }
 }
 

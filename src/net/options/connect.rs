@@ -8,9 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Configure;
-use crate::address::Address;
+use crate::address::{Address, Family};
 use crate::error::Error;
 use crate::net::host::{abstract_path, unix_address, Host, Target};
+use crate::net::lookup::OwnLookup;
+use crate::net::{LookupReply, LoopHandle};
 
 /// Where to connect to, and how.
 ///
@@ -26,7 +28,7 @@ use crate::net::host::{abstract_path, unix_address, Host, Target};
 /// let named = ConnectOptions::from(("example.com", 80)).no_delay(true);
 /// let unix = ConnectOptions::from(Path::new("/tmp/echo.sock"));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ConnectOptions {
     pub(crate) host: Option<Host>,
@@ -43,6 +45,35 @@ pub struct ConnectOptions {
     pub(crate) local_port: Option<u16>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) configure: Option<Configure>,
+    pub(crate) lookup: Option<OwnLookup>,
+    pub(crate) family: Option<Family>,
+    pub(crate) auto_select_family: bool,
+    pub(crate) auto_select_family_attempt_timeout: Duration,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        ConnectOptions {
+            host: None,
+            port: None,
+            path: None,
+            allow_half_open: false,
+            no_delay: false,
+            keep_alive: false,
+            keep_alive_initial_delay: None,
+            timeout: None,
+            high_water_mark: 0,
+            max_queued: None,
+            local_address: None,
+            local_port: None,
+            connect_timeout: None,
+            configure: None,
+            lookup: None,
+            family: None,
+            auto_select_family: true,
+            auto_select_family_attempt_timeout: Duration::from_millis(250),
+        }
+    }
 }
 
 impl ConnectOptions {
@@ -126,6 +157,42 @@ impl ConnectOptions {
     /// The local port to connect from (`localPort`). Default: the system chooses.
     pub fn local_port(mut self, port: u16) -> Self {
         self.local_port = Some(port);
+        self
+    }
+
+    /// Looks the host's name up by a resolver of your own instead of the system's (`lookup`). It is called in the loop
+    /// and answers at once or later, by [`LookupReply::found`] or [`LookupReply::failed`]; dropped unanswered it is
+    /// `ENOTFOUND`. Not called for addresses and paths.
+    ///
+    /// ```
+    /// use tidewheel::net::ConnectOptions;
+    ///
+    /// let options = ConnectOptions::from(("db.internal", 5432))
+    ///     .lookup(|_, _host, reply| reply.found(vec!["127.0.0.1".parse().unwrap()]));
+    /// ```
+    pub fn lookup(mut self, lookup: impl Fn(&LoopHandle, &str, LookupReply) + 'static) -> Self {
+        self.lookup = Some(OwnLookup(Rc::new(lookup)));
+        self
+    }
+
+    /// Takes addresses of this family only, and of these the first (`family`). Default: both.
+    pub fn family(mut self, family: Family) -> Self {
+        self.family = Some(family);
+        self
+    }
+
+    /// Whether all addresses of a name are tried in turn, IPv6 and IPv4 alternating, until one answers
+    /// (`autoSelectFamily`); if not, only the first. With a `family` or a `local_address` it is only the first. Default:
+    /// true.
+    pub fn auto_select_family(mut self, on: bool) -> Self {
+        self.auto_select_family = on;
+        self
+    }
+
+    /// How long one address is tried while another waits, at least 10 ms (`autoSelectFamilyAttemptTimeout`). The last
+    /// one has no limit of its own. Default: 250 ms.
+    pub fn auto_select_family_attempt_timeout(mut self, limit: Duration) -> Self {
+        self.auto_select_family_attempt_timeout = limit;
         self
     }
 

@@ -126,9 +126,6 @@ impl ListenOptions {
     /// What to listen on; `ERR_INVALID_ARG_VALUE` if all that was given is an
     /// empty path.
     pub(crate) fn target(&self) -> Result<ListenTarget, Error> {
-        if let Some(fd) = &self.fd {
-            return Ok(ListenTarget::Fd(Arc::clone(fd)));
-        }
         if let (None, Some(path)) = (self.port, &self.path) {
             let address = unix_address(path).ok_or_else(Error::nothing_to_listen_on)?;
             return Ok(ListenTarget::Address(address));
@@ -146,15 +143,13 @@ impl ListenOptions {
 }
 
 /// What a listen is to be on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ListenTarget {
     /// All interfaces.
     Any(u16),
     Address(Address),
     Localhost(u16),
     Name(String, u16),
-    /// A descriptor that is bound.
-    Fd(Arc<OwnedFd>),
 }
 
 impl From<u16> for ListenOptions {

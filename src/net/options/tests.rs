@@ -1,6 +1,12 @@
+//! Options to targets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
 use super::*;
+use crate::address::Address;
 use crate::error::Code;
-use std::net::Ipv4Addr;
+use crate::net::host::Target;
 
 fn connect(options: impl Into<ConnectOptions>) -> Target {
     options.into().target().unwrap()

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::net::face::SocketCallback;
 use crate::net::handler::Handler;
 use crate::net::listeners::EventKind;
+use crate::net::Lookup;
 
 /// Events.
 ///
@@ -12,6 +13,25 @@ use crate::net::listeners::EventKind;
 /// called for the next. After `close` they are dropped. Events that come at most once take a `FnOnce`, so what they
 /// captured can be moved out.
 impl Socket {
+    /// The host's name was looked up: Node's `lookup`. Once for each address, or once with the error; never for
+    /// addresses and paths.
+    pub fn on_lookup(&self, call: impl FnMut(&Socket, &Lookup) + 'static) -> &Self {
+        self.listen(
+            EventKind::Lookup,
+            false,
+            SocketCallback::Lookup(Box::new(call)),
+        )
+    }
+
+    /// As [`on_lookup`](Socket::on_lookup), for the first address only.
+    pub fn once_lookup(&self, call: impl FnOnce(&Socket, &Lookup) + 'static) -> &Self {
+        self.listen(
+            EventKind::Lookup,
+            true,
+            SocketCallback::LookupOnce(Box::new(call)),
+        )
+    }
+
     /// The connection is established: Node's `connect`. Never for accepted sockets, which come connected.
     pub fn on_connect(&self, call: impl FnOnce(&Socket) + 'static) -> &Self {
         self.listen(
@@ -180,7 +200,12 @@ impl Socket {
         }
     }
 
-    fn listen(&self, kind: EventKind, once: bool, callback: SocketCallback) -> &Self {
+    pub(in crate::net) fn listen(
+        &self,
+        kind: EventKind,
+        once: bool,
+        callback: SocketCallback,
+    ) -> &Self {
         if !self.exists() {
             self.discard(callback);
             return self;
@@ -192,7 +217,7 @@ impl Socket {
             .listeners
             .add(kind, once, callback);
         match kind {
-            EventKind::Data => self
+            EventKind::Data | EventKind::Text => self
                 .inner()
                 .reactor
                 .borrow_mut()

@@ -16,9 +16,8 @@ use super::face::{PendingCallbacks, WriteCallback};
 use super::{Chunk, ConnectOptions, LoopHandle, PipeOptions, SocketOptions, WriteStatus};
 use crate::arena::Key;
 use crate::conn::{Cause, Phase};
-use crate::connector::Connector;
 use crate::error::{Error, Result};
-use crate::reactor::SocketSource;
+use crate::reactor::{DialPlan, SocketSource, Target};
 use crate::sys::Stream;
 pub use properties::ReadyState;
 
@@ -150,11 +149,11 @@ impl Socket {
         if self.inner().is_dead() {
             return Err(Error::loop_closed());
         }
-        let connector = options.connector()?;
+        let plan = options.plan()?;
         if self.with(|socket| socket.conn.phase()) != Some(Phase::Idle) {
             return Err(Error::already_connected());
         }
-        self.begin(options, connector);
+        self.begin(options, plan);
         Ok(())
     }
 
@@ -166,22 +165,33 @@ impl Socket {
     ) -> Socket {
         let socket = Socket::new(event_loop, SocketOptions::default());
         socket.on_connect(on_connect);
-        let connector = options.connector().unwrap_or_else(Connector::failing);
-        socket.begin(options, connector);
+        let plan = options
+            .plan()
+            .unwrap_or_else(|error| DialPlan::to(Target::Nowhere(error)));
+        socket.begin(options, plan);
         socket
     }
 
-    fn begin(&self, options: &ConnectOptions, connector: Connector) {
+    fn begin(&self, options: &ConnectOptions, plan: DialPlan) {
+        if !self.exists() {
+            return;
+        }
+        if options.lookup.is_some() || options.configure.is_some() {
+            let face = &mut *self.inner().face.borrow_mut();
+            let rare = face.socket_mut(self.key).rare_mut();
+            rare.lookup = options.lookup.clone();
+            rare.configure = options.configure.clone();
+        }
         let mut reactor = self.inner().reactor.borrow_mut();
         reactor.change_limits(self.key, |limits| options.add_limits(limits));
         reactor.tune(self.key, |tuning| options.add_tuning(tuning));
         if let Some(period) = options.timeout {
             reactor.set_timeout(self.key, period);
         }
-        reactor.connect(self.key, connector);
+        reactor.connect(self.key, plan);
     }
 
-    fn inner(&self) -> &Rc<Inner> {
+    pub(super) fn inner(&self) -> &Rc<Inner> {
         self.handle.inner()
     }
 
