@@ -34,7 +34,8 @@
 //!
 //! `data` gets a slice of the one buffer that the whole loop reads into: it costs no allocation, and it is gone when the
 //! listener returns. Who keeps bytes copies them. Nor are there messages in a stream: a slice may hold half of what the
-//! peer wrote at once, or what it wrote in three calls.
+//! peer wrote at once, or what it wrote in three calls. It may end within a character, too;
+//! [`on_text`](net::Socket::on_text) minds that.
 //!
 //! # A socket that nobody reads is not read
 //!

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tidewheel::net::{
-    self, Address, Chunk, ConnectOptions, Dropped, EventKind, Family, Host, ListenOptions,
-    PipeOptions, ReadyState, Server, ServerId, ServerOptions, Socket, SocketId, SocketOptions,
-    WriteStatus,
+    self, Address, Chunk, ConnectOptions, Dropped, Encoding, EventKind, Family, Host,
+    ListenOptions, Lookup, LookupReply, PipeOptions, ReadyState, Server, ServerId, ServerOptions,
+    Socket, SocketId, SocketOptions, WriteStatus,
 };
 use tidewheel::{
     Builder, Code, Error, EventLoop, HandleInfo, HandleKind, Interest, LoopClosed, LoopHandle,
@@ -68,6 +68,7 @@ fn every_type_has_the_traits_it_should() {
     word::<WriteStatus>();
     word::<ReadyState>();
     word::<EventKind>();
+    word::<Encoding>();
     word::<Family>();
     word::<Code>();
     word::<LoopClosed>();
@@ -164,6 +165,15 @@ fn setters_of_all_options() {
         .local_address(Ipv4Addr::LOCALHOST)
         .local_port(0)
         .connect_timeout(second)
+        .family(Family::Ipv4)
+        .auto_select_family(true)
+        .auto_select_family_attempt_timeout(second)
+        .lookup(
+            |_: &LoopHandle, host: &str, reply: LookupReply| match host {
+                "here" => reply.found(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]),
+                _ => reply.failed(Error::new(Code::HostNotFound, "nobody knows")),
+            },
+        )
         .configure(|_: BorrowedFd<'_>| -> io::Result<()> { Ok(()) });
     let _: ListenOptions = ListenOptions::default()
         .host(Ipv4Addr::LOCALHOST)
@@ -199,6 +209,7 @@ fn the_loop() -> Result<()> {
         .read_buffer(4096)
         .events(16)
         .read_budget(65536)
+        .resolver_threads(4)
         .build()?;
     let handle: LoopHandle = event_loop.handle();
     let _: Option<Duration> = event_loop.next_timeout();
@@ -355,6 +366,13 @@ fn the_socket_listens() -> Result<()> {
         .on_ready(|_: &Socket| {})
         .on_data(|_: &Socket, _: &[u8]| {})
         .once_data(|_: &Socket, _: &[u8]| {})
+        .on_text(|_: &Socket, _: &str| {})
+        .once_text(|_: &Socket, _: &str| {})
+        .on_lookup(|_: &Socket, lookup: &Lookup| {
+            let _: (&str, Option<IpAddr>) = (lookup.host(), lookup.address());
+            let _: (Option<Family>, Option<&Error>) = (lookup.family(), lookup.error());
+        })
+        .once_lookup(|_: &Socket, _: &Lookup| {})
         .on_end(|_: &Socket| {})
         .on_drain(|_: &Socket| {})
         .once_drain(|_: &Socket| {})
@@ -391,6 +409,8 @@ fn the_socket_has_settings_and_properties() -> Result<()> {
         .set_max_queued(None)
         .set_max_queued(Some(1 << 20))
         .set_data(5_u32)
+        .set_encoding(Some(Encoding::Latin1))
+        .set_encoding(None)
         .ref_()
         .unref();
     let _: Option<Duration> = socket.timeout();
@@ -415,6 +435,23 @@ fn the_socket_has_settings_and_properties() -> Result<()> {
     socket.destroy();
     peer.destroy();
     event_loop.run()
+}
+
+#[test]
+fn encodings() {
+    let all = [
+        Encoding::Utf8,
+        Encoding::Ascii,
+        Encoding::Latin1,
+        Encoding::Utf16le,
+        Encoding::Hex,
+        Encoding::Base64,
+    ];
+    for encoding in all {
+        let bytes: Vec<u8> = encoding.encode("ab");
+        let _: String = encoding.decode(&bytes);
+    }
+    assert_eq!("binary".parse::<Encoding>().unwrap(), Encoding::Latin1);
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, Script};
+use common::{counter, each_case, each_form_tcp, Script};
 use sending::{fill, nobody, serve, Notes};
-use tidewheel::net::{EventKind, ReadyState, Socket};
+use tidewheel::net::{ConnectOptions, EventKind, ReadyState, Socket};
 use tidewheel::{Code, Error};
 
 fn mine() -> Error {
@@ -66,6 +66,17 @@ fn the_argument_of_close_says_whether_an_error_was_the_cause() {
         world.client_with(nobody(world), Script::new("E"));
         world.run();
         world.assert_trace("E", "error(ECONNREFUSED) close(true)");
+    });
+}
+
+/// Only TCP has names.
+#[test]
+fn a_name_that_is_not_found_closes_with_true() {
+    each_form_tcp(|world| {
+        let options = ConnectOptions::from(("no.such.name", 80)).lookup(|_, _, reply| drop(reply));
+        world.client_with(options, Script::new("C"));
+        world.run();
+        world.assert_trace("C", "error(ENOTFOUND) close(true)");
     });
 }
 

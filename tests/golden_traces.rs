@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use common::{each_case, each_form_tcp, Script};
 use sending::{fill, nobody, serve, serve_with, Notes, Received};
-use tidewheel::net::{EventKind, ReadyState, ServerOptions, Socket, SocketOptions, WriteStatus};
+use tidewheel::net::{
+    ConnectOptions, EventKind, ReadyState, ServerOptions, Socket, SocketOptions, WriteStatus,
+};
 use tidewheel::{Code, Error};
 
 #[test]
@@ -32,6 +34,23 @@ fn a_client_that_is_told_five_bytes_and_goodbye_answers_with_its_own_end() {
         world.run();
         world.assert_trace("C", "connect ready data(5) end finish close(false)");
         world.assert_trace("S", "finish end close(false)");
+    });
+}
+
+/// Only TCP has names.
+#[test]
+fn a_connect_by_name_tells_the_lookup_first() {
+    each_form_tcp(|world| {
+        let server = world.serve_one(|| Script::new("S"));
+        let port = server.address().unwrap().port().unwrap();
+        let options = ConnectOptions::from(("a.name", port))
+            .lookup(|_, _, reply| reply.found(vec!["127.0.0.1".parse().unwrap()]));
+        let client = world.client_with(options, Script::new("C"));
+        let note = world.noter();
+        client.on_lookup(move |_, _| note("C:lookup"));
+        client.end();
+        world.run();
+        world.assert_trace("C", "lookup connect ready finish end close(false)");
     });
 }
 
@@ -333,6 +352,57 @@ fn closing_a_server_that_does_not_listen_emits_nothing_and_answers_an_error() {
         assert!(world.log().is_empty());
         world.run();
         assert_eq!(world.log(), ["SRV:closed ERR_SERVER_NOT_RUNNING"]);
+    });
+}
+
+#[test]
+fn a_client_over_the_limit_is_connected_and_left() {
+    each_case(|world| {
+        let server = world.server(|_| panic!("over the limit"));
+        server.set_max_connections(Some(0));
+        let note = world.noter();
+        server.on_drop(move |server, _| {
+            note("SRV:drop");
+            server.close();
+        });
+        world.client(&server, Script::new("C"));
+        world.run();
+        world.assert_trace("C", "connect ready end finish close(false)");
+        world.assert_trace("SRV", "drop");
+    });
+}
+
+/// Only TCP has a reset to send.
+#[test]
+fn a_reset_is_a_close_here_and_an_error_there() {
+    each_form_tcp(|world| {
+        let server = world.serve_one(|| {
+            Script::new("S").on_data(|socket, _| {
+                socket.reset_and_destroy();
+                assert!(socket.destroyed());
+            })
+        });
+        let script = Script::new("C").on(EventKind::Ready, |socket, _| {
+            socket.write("x");
+        });
+        world.client(&server, script);
+        world.run();
+        world.assert_trace("S", "data(1) close(false)");
+        world.assert_trace("C", "connect ready error(ECONNRESET) close(true)");
+    });
+}
+
+/// Only TCP has a reset to send.
+#[test]
+fn a_reset_while_connecting_waits_for_the_connection() {
+    each_form_tcp(|world| {
+        let server = world.serve_one(|| Script::new("S"));
+        let client = world.client(&server, Script::new("C"));
+        client.reset_and_destroy();
+        assert!(client.connecting() && !client.destroyed());
+        world.run();
+        world.assert_trace("C", "connect ready close(false)");
+        world.assert_trace("S", "error(ECONNRESET) close(true)");
     });
 }
 

@@ -307,3 +307,19 @@ fn a_timeout_is_never_early_at_any_phase_of_the_clock() {
         }
     });
 }
+
+#[test]
+fn activity_moves_the_deadline_by_as_much_as_it_is_later() {
+    for later in [1, 7, 50, 150, 299] {
+        each_form_sim(|world, sim| {
+            let times = Rc::default();
+            let (a, _b) = pair(world, ends_at_timeout(sim, &times), Script::new("B"));
+            a.set_timeout(ms(300));
+            world.event_loop.set_timeout(ms(later), move |_| {
+                a.write("x");
+            });
+            world.run();
+            assert_eq!(*times.borrow(), [300 + later]);
+        });
+    }
+}

@@ -99,13 +99,15 @@ fn a_listen_directly_after_close_takes_the_place_again() {
     each_case(|world| {
         let server = new_server(world);
         noted(world, &server);
-        server.listen(world.listen_options(), |_| {}).unwrap();
+        let (called_off, callback) = (world.noter(), world.noter());
+        server
+            .listen(world.listen_options(), move |_| called_off("called off"))
+            .unwrap();
         let place = server.address().unwrap();
-        let never = world.noter();
         server.close();
         assert_eq!(server.address(), None);
         server
-            .listen(place.clone(), move |_| never("callback"))
+            .listen(place.clone(), move |_| callback("callback"))
             .unwrap();
         assert_eq!(server.address(), Some(place));
         world.event_loop.turn(Some(Duration::ZERO)).unwrap();

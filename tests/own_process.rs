@@ -3,6 +3,8 @@
 #[path = "common/child.rs"]
 mod child;
 mod common;
+#[path = "common/place.rs"]
+mod place;
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -12,6 +14,7 @@ use std::path::Path;
 
 use child::{forbid_ipv6, in_child, leave_root};
 use common::{each_case, each_form_tcp, each_form_unix, Script, World};
+use place::turn_until;
 use tidewheel::net::{self, Address, Server};
 use tidewheel::Code;
 
@@ -33,16 +36,18 @@ fn a_relative_path_is_one_of_the_directory_and_is_removed_from_another() {
             each_form_unix(|world| {
                 let before = std::env::current_dir().unwrap();
                 std::env::set_current_dir(world.path("")).unwrap();
-                let server = one_visit(world);
+                let server = world.server(|socket| socket.end());
+                server.close();
                 server.listen(Path::new("relative"), |_| {}).unwrap();
                 assert_eq!(server.address(), Some(Address::Path("relative".into())));
                 assert!(world.path("relative").exists());
                 world.client(&server, Script::new("C"));
-                world.event_loop.turn(None).unwrap();
-                std::env::set_current_dir(before).unwrap();
-                world.run();
+                turn_until(world, || world.events("C").len() == 5);
                 world.assert_trace("C", "connect ready end finish close(false)");
+                std::env::set_current_dir(before).unwrap();
+                server.close();
                 assert!(!world.path("relative").exists());
+                world.run();
             });
         },
     );

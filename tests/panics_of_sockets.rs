@@ -307,15 +307,39 @@ fn the_other_sockets_of_the_same_turn_lose_nothing() {
     });
 }
 
+struct Boom(Rc<Cell<usize>>);
+
+impl Drop for Boom {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + 1);
+        boom();
+    }
+}
+
+#[test]
+fn a_destructor_that_panics_at_close_does_not_take_write_callbacks_away() {
+    each_case(|world| {
+        let called = Rc::new(Cell::new(0));
+        let (server, flag) = (world.serve_one(|| Script::new("S")), Rc::clone(&called));
+        let client = world.client(
+            &server,
+            Script::new("C").on(EventKind::Close, move |socket, _| {
+                let flag = Rc::clone(&flag);
+                socket.write_then("late", move |_, _| flag.set(flag.get() + 1));
+            }),
+        );
+        let bomb = Boom(Rc::default());
+        client.on_drain(move |_| {
+            let _ = &bomb;
+        });
+        client.end();
+        assert_eq!(run_through(world), 1);
+        assert_eq!(called.get(), 1);
+    });
+}
+
 #[test]
 fn a_panic_in_the_destructor_of_what_a_listener_captured_is_one_in_a_callback() {
-    struct Boom(Rc<Cell<usize>>);
-    impl Drop for Boom {
-        fn drop(&mut self) {
-            self.0.set(self.0.get() + 1);
-            boom();
-        }
-    }
     each_case(|world| {
         let dropped = Rc::new(Cell::new(0));
         let server = world.serve_one(|| Script::new("S"));

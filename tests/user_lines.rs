@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tidewheel::net::{self, Handler, Socket};
+use tidewheel::net::{self, Handler, Lookup, Socket};
 use tidewheel::{Code, Error, EventLoop, Result};
 
 // A needless reference is what people write.
@@ -86,6 +86,9 @@ fn a_capture_moved_out_of_on_close() -> Result<()> {
 struct Recorder(Vec<&'static str>);
 
 impl Handler for Recorder {
+    fn on_lookup(&mut self, _: &Socket, _: &Lookup) {
+        self.0.push("lookup");
+    }
     fn on_connect(&mut self, _: &Socket) {
         self.0.push("connect");
     }
@@ -94,6 +97,10 @@ impl Handler for Recorder {
     }
     fn on_data(&mut self, _: &Socket, _: &[u8]) {
         self.0.push("data");
+    }
+    /// Only after `set_encoding`.
+    fn on_text(&mut self, _: &Socket, _: &str) {
+        self.0.push("text");
     }
     fn on_end(&mut self, _: &Socket) {
         self.0.push("end");

@@ -230,6 +230,27 @@ fn a_late_callback_is_told_its_own_reason() {
 }
 
 #[test]
+fn close_waits_for_callbacks_whose_turn_comes_after_it() {
+    each_case(|world| {
+        let notes = Notes::of(world);
+        let server = serve(world, Script::new("S"), move |socket| {
+            let event_loop = socket.event_loop().clone();
+            let socket = socket.clone();
+            // Nothing but closes comes after immediates and what they deferred.
+            event_loop.set_immediate(move |_| {
+                socket.write_then("x", move |socket, _| {
+                    socket.write_then(vec![0; TOO_MUCH], notes.done("S:w1"));
+                    socket.destroy_with(Error::new(Code::TimedOut, "mine"));
+                });
+            });
+        });
+        let _peer = world.peer(&server);
+        world.run();
+        world.assert_trace("S", "error(ETIMEDOUT) w1 ETIMEDOUT close(true)");
+    });
+}
+
+#[test]
 fn a_callback_given_in_the_close_listener_still_runs() {
     each_case(|world| {
         let notes = Notes::of(world);

@@ -33,6 +33,7 @@ impl Conn {
     /// Our FIN is with the kernel.
     pub(crate) fn handle_shut(&mut self) {
         if self.wants_shutdown() && self.state.shut() {
+            self.fin_sent = true;
             self.pending.finish = true;
         }
     }

@@ -100,6 +100,8 @@ pub(crate) struct Conn {
     need_drain: bool,
     /// Destroy it once `finish` was delivered.
     destroy_soon: bool,
+    /// Our FIN went out, so what comes without a reader need not be kept.
+    fin_sent: bool,
     ended_by_peer: bool,
     end_delivered: bool,
     finish_delivered: bool,
@@ -120,6 +122,7 @@ impl Conn {
             corked: 0,
             need_drain: false,
             destroy_soon: false,
+            fin_sent: false,
             ended_by_peer: false,
             end_delivered: false,
             finish_delivered: false,
@@ -158,14 +161,6 @@ impl Conn {
 
     pub(crate) fn is_open(&self) -> bool {
         self.state.phase() == Phase::Open
-    }
-
-    pub(crate) fn is_ending(&self) -> bool {
-        self.state.write() != WriteSide::Open
-    }
-
-    pub(crate) fn is_shut(&self) -> bool {
-        self.state.write() == WriteSide::Shut
     }
 
     pub(crate) fn finish_delivered(&self) -> bool {
@@ -231,10 +226,6 @@ impl Conn {
 
     pub(crate) fn bytes_written(&self) -> u64 {
         self.bytes_written
-    }
-
-    pub(crate) fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     pub(crate) fn idle(&self) -> &Idle {

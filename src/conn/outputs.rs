@@ -21,7 +21,7 @@ impl Conn {
         match self.state.flow() {
             Flow::Flowing => true,
             Flow::Paused => false,
-            Flow::Initial => self.state.write() == WriteSide::Shut,
+            Flow::Initial => self.fin_sent,
         }
     }
 
@@ -72,21 +72,11 @@ impl Conn {
         if std::mem::take(&mut pending.finish) {
             return Some(Notice::Finish);
         }
-        let order = if pending.error_first {
-            [Notice::Error, Notice::Abort]
-        } else {
-            [Notice::Abort, Notice::Error]
-        };
-        for notice in order {
-            let flag = match notice {
-                Notice::Error => &mut pending.error,
-                _ => &mut pending.abort,
-            };
-            if std::mem::take(flag) {
-                return Some(notice);
-            }
+        if pending.error && (pending.error_first || !pending.abort) {
+            pending.error = false;
+            return Some(Notice::Error);
         }
-        None
+        std::mem::take(&mut pending.abort).then_some(Notice::Abort)
     }
 
     /// A `drain` notice is being delivered: is it still true? Writes since then may have filled the queue again.

@@ -1,3 +1,5 @@
+//! Messages and fields, as Node has them.
+
 use super::*;
 use std::collections::HashSet;
 use std::mem::size_of;

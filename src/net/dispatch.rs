@@ -67,6 +67,7 @@ impl LoopHandle {
                 inner.reactor.borrow_mut().notice_delivered(key);
                 return self.dispatch_notice(key, notice);
             }
+            Deferred::WriteFailed(key) => self.fail_pipes(key),
             Deferred::End(key) => self.dispatch_end(key),
             Deferred::Dial(key) => self.dispatch_dial(key),
             Deferred::Resolved(key) => self.dispatch_lookup(key),

@@ -89,8 +89,8 @@ impl Inner {
 
 /// An event loop: it owns every socket, server and timer made on it, and runs their callbacks on this thread.
 ///
-/// It is neither cloned nor sent to another thread. What callbacks capture is a [`LoopHandle`], or a [`Socket`],
-/// [`Server`] or [`Timeout`], never the loop itself. It dereferences to its `LoopHandle`, so `&event_loop` serves
+/// It is neither cloned nor sent to another thread. What callbacks capture is a [`LoopHandle`], or a
+/// [`Socket`](super::Socket), [`Server`](super::Server) or [`Timeout`](super::Timeout), never the loop itself. It dereferences to its `LoopHandle`, so `&event_loop` serves
 /// wherever a `&LoopHandle` is asked for.
 ///
 /// Dropping it closes every descriptor and drops every closure uncalled. Handles that outlive it are dead: writes are

@@ -250,8 +250,8 @@ impl Drop for Closed<'_> {
             .borrow_mut()
             .socket(self.key)
             .and_then(|socket| Some(std::mem::take(&mut socket.rare.as_mut()?.callbacks)));
-        let slot = inner.face.borrow_mut().free(self.key);
-        drop(slot);
+        // Dropped last: a destructor of the user's may panic.
+        let _slot = inner.face.borrow_mut().free(self.key);
         let Some(callbacks) = callbacks else { return };
         for (callback, error) in callbacks.writes.into_iter().chain(callbacks.ends) {
             let socket = Socket::at(inner, self.key);

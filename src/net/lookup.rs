@@ -115,7 +115,7 @@ impl fmt::Debug for LookupReply {
 
 /// A resolver of the user's own.
 #[derive(Clone)]
-pub(super) struct OwnLookup(pub(super) Rc<dyn Fn(&LoopHandle, &str, LookupReply)>);
+pub(crate) struct OwnLookup(pub(super) Rc<dyn Fn(&LoopHandle, &str, LookupReply)>);
 
 impl fmt::Debug for OwnLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,13 +31,13 @@ impl LoopHandle {
         self.clone()
     }
 
-    /// Whether [`run`](EventLoop::run) would still have something to wait for: a listening server, an open or
+    /// Whether [`run`](crate::EventLoop::run) would still have something to wait for: a listening server, an open or
     /// connecting socket, a timer or a [`Remote`], each if referenced; or an event not yet delivered.
     pub fn is_alive(&self) -> bool {
         self.inner.is_alive()
     }
 
-    /// Ends the [`run`](EventLoop::run) under way when its turn is over. Nothing is closed, and it may run again.
+    /// Ends the [`run`](crate::EventLoop::run) under way when its turn is over. Nothing is closed, and it may run again.
     /// When none is under way it does nothing.
     pub fn stop(&self) {
         self.inner.stop();
@@ -60,6 +60,7 @@ impl LoopHandle {
         LoopStats {
             turns: counters.turns,
             events: counters.events,
+            longest_turn: Duration::from_nanos(counters.longest_turn),
             sockets_open: counters.sockets_open,
             timers: reactor.timers(),
             bytes_in: counters.bytes_in,
@@ -126,7 +127,7 @@ impl LoopHandle {
     }
 
     /// Hears of every `error` that no listener heard of. Without it such errors are counted in [`stats`](Self::stats)
-    /// and nothing else happens, but for those that [`run`](EventLoop::run) returns. A second call replaces the first.
+    /// and nothing else happens, but for those that [`run`](crate::EventLoop::run) returns. A second call replaces the first.
     pub fn on_unhandled_error(&self, call: impl FnMut(&LoopHandle, &Error) + 'static) -> &Self {
         if !self.inner.is_dead() {
             let face = &mut *self.inner.face.borrow_mut();

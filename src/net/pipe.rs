@@ -137,12 +137,19 @@ impl LoopHandle {
         }
     }
 
-    /// `destination` takes nothing more: it has ended, or is gone.
+    /// `destination` takes nothing more: it has ended, or is gone. An echo ends by itself.
     pub(super) fn finish_pipes(&self, destination: Key) {
         for source in self.sources_of(destination) {
             if source != destination {
                 self.remove_pipes(source, Some(destination));
             }
+        }
+    }
+
+    /// `destination` failed to send: nothing is piped into it any more, not even by itself.
+    pub(super) fn fail_pipes(&self, destination: Key) {
+        for source in self.sources_of(destination) {
+            self.remove_pipes(source, Some(destination));
         }
     }
 

@@ -1,5 +1,7 @@
 //! Counters of a loop.
 
+use std::time::Duration;
+
 /// What a loop has done since it was made: [`LoopHandle::stats`](crate::LoopHandle::stats).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -8,6 +10,8 @@ pub struct LoopStats {
     pub turns: u64,
     /// Events of sockets and servers that came from the kernel.
     pub events: u64,
+    /// The longest that a turn took after its poll: so long did somebody else have to wait.
+    pub longest_turn: Duration,
     /// Sockets that exist, connected or not.
     pub sockets_open: usize,
     /// Timers that are set.

@@ -48,13 +48,13 @@ pub(crate) enum Target {
 
 /// A connection being made.
 pub(crate) struct Dial {
-    plan: DialPlan,
-    stage: Stage,
+    pub(super) plan: DialPlan,
+    pub(super) stage: Stage,
     deadline: Option<Nanos>,
     timer: Option<TimerKey>,
 }
 
-enum Stage {
+pub(super) enum Stage {
     Begin,
     Resolving(Option<Ticket>),
     Resolved(Result<Vec<SocketAddr>>),
@@ -297,73 +297,12 @@ impl Reactor {
     }
 
     /// The connection being made, while it is.
-    fn dialling(&mut self, key: Key) -> Option<(&mut Conn, &mut Dial)> {
+    pub(super) fn dialling(&mut self, key: Key) -> Option<(&mut Conn, &mut Dial)> {
         let socket = self.socket_mut(key)?;
         if socket.conn.phase() != Phase::Connecting {
             return None;
         }
         Some((&mut socket.conn, socket.dial.as_mut()?))
-    }
-}
-
-/// Names.
-impl Reactor {
-    /// Has the pool look the name up that a dial waits for.
-    pub(crate) fn ask_for_dial(&mut self, key: Key, host: &str, family: Option<Family>) {
-        let ticket = self.ask(host, family, key);
-        if let Some((_, dial)) = self.dialling(key) {
-            dial.stage = Stage::Resolving(ticket);
-        }
-        if ticket.is_none() {
-            self.resolved(key, Err(Error::lookup(Code::HostNotFound, host)));
-        }
-    }
-
-    /// The answer of a look-up, the pool's or the user's. It is told as `lookup` before it is acted upon. One that
-    /// comes too late is ignored.
-    pub(crate) fn resolved(&mut self, key: Key, answer: Result<Vec<SocketAddr>>) {
-        let now = self.now();
-        let Some((conn, dial)) = self.dialling(key) else {
-            return;
-        };
-        if !matches!(dial.stage, Stage::Resolving(_)) {
-            return;
-        }
-        let started = conn.idle_mut().touch(now);
-        dial.stage = Stage::Resolved(answer);
-        if started {
-            self.start_idle_timer(key);
-        }
-        self.deferred.push_back(Deferred::Resolved(key));
-    }
-
-    /// The name and the answer to it, to be told.
-    pub(crate) fn resolution(&mut self, key: Key) -> Option<(String, Result<Vec<SocketAddr>>)> {
-        let (_, dial) = self.dialling(key)?;
-        match (&dial.plan.target, &dial.stage) {
-            (Target::Name { host, .. }, Stage::Resolved(answer)) => {
-                Some((host.clone(), answer.clone()))
-            }
-            _ => None,
-        }
-    }
-
-    /// The answer was told: its addresses are tried.
-    pub(crate) fn begin_attempts(&mut self, key: Key) {
-        let Some((_, dial)) = self.dialling(key) else {
-            return;
-        };
-        let Stage::Resolved(answer) = std::mem::replace(&mut dial.stage, Stage::Begin) else {
-            return;
-        };
-        let Target::Name { host, port } = &dial.plan.target else {
-            return;
-        };
-        dial.stage = Stage::Trying(match answer {
-            Ok(addresses) => dial.plan.connector(host, *port, &addresses),
-            Err(error) => Connector::failing(error),
-        });
-        self.deferred.push_back(Deferred::Dial(key));
     }
 }
 
@@ -489,7 +428,7 @@ impl DialPlan {
     }
 
     /// The attempts on the addresses of a name.
-    fn connector(&self, host: &str, port: u16, addresses: &[SocketAddr]) -> Connector {
+    pub(super) fn connector(&self, host: &str, port: u16, addresses: &[SocketAddr]) -> Connector {
         let wanted = |address: &SocketAddr| {
             let family = if address.is_ipv4() {
                 Family::Ipv4

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 
 use super::poller::Registered;
 use super::ready::Step;
-use super::{Event, Reactor};
+use super::{Deferred, Event, Reactor};
 use crate::arena::Key;
 use crate::conn::Phase;
 use crate::error::Error;
@@ -187,6 +187,8 @@ impl Reactor {
         self.with_conn(key, |conn, released| {
             conn.handle_write_error(error, released)
         });
+        // What is piped into it has nowhere to go, and must not rest for a `drain` that never comes.
+        self.deferred.push_back(Deferred::WriteFailed(key));
         // What the kernel still holds is read before the failure is told.
         if let Some(socket) = self.socket_mut(key) {
             socket.ready.readable = true;

@@ -12,6 +12,7 @@ mod ops;
 mod poller;
 mod ready;
 mod server;
+mod settle;
 mod source;
 mod timers;
 mod watch;
@@ -99,6 +100,8 @@ pub(crate) enum Deferred {
     Conn(Key, Notice),
     /// Connect, now that the caller has had time to change its mind.
     Dial(Key),
+    /// A socket can send no more, though it may still read.
+    WriteFailed(Key),
     /// `end`, which a panic has held up.
     End(Key),
     /// The name that a socket is to connect to was looked up.
@@ -126,6 +129,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_out: u64,
     pub(crate) sockets_open: usize,
     pub(crate) connections_dropped: u64,
+    pub(crate) longest_turn: Nanos,
 }
 
 /// The source at work and what is left of its budget.
@@ -235,13 +239,18 @@ impl Reactor {
     pub(crate) fn begin_turn(&mut self) {
         self.counters.turns += 1;
         self.in_turn = true;
-        // Also when no timer is set: what was deferred outside a turn comes first, and may set one.
-        self.now = self.clock.read();
+        // What was deferred outside a turn comes first and may set a timer. With neither, nobody asks for the time
+        // before the poll, after which the clock is read anyway.
+        if !self.wheel.is_empty() || !self.deferred.is_empty() {
+            self.now = self.clock.read();
+        }
     }
 
     /// The turn is over, or a panic has ended it.
     pub(crate) fn leave_turn(&mut self) {
         self.in_turn = false;
+        let took = self.clock.read() - self.now;
+        self.counters.longest_turn = self.counters.longest_turn.max(took);
         self.sources.recycle();
         #[cfg(debug_assertions)]
         if !std::thread::panicking() {
@@ -344,10 +353,6 @@ impl Reactor {
             self.counters.sockets_open -= 1;
         }
         Some(source)
-    }
-
-    pub(crate) fn contains(&self, key: Key) -> bool {
-        self.sources.contains(key)
     }
 
     pub(crate) fn socket(&self, key: Key) -> Option<&SocketSource> {

@@ -1,13 +1,16 @@
 //! Look-ups under way, of sockets and of servers.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::dial::{Stage, Target};
 use super::poller::Waker;
 use super::{Deferred, Reactor};
 use crate::address::Family;
 use crate::arena::Key;
-use crate::error::{Code, Error};
+use crate::connector::Connector;
+use crate::error::{Code, Error, Result};
 use crate::resolver::{LookUp, Resolver, Ticket, Wake};
 
 /// The pool of resolver threads, started when the first name is looked up.
@@ -90,5 +93,66 @@ impl Reactor {
                 self.resolved(key, answer);
             }
         }
+    }
+}
+
+/// Names.
+impl Reactor {
+    /// Has the pool look the name up that a dial waits for.
+    pub(crate) fn ask_for_dial(&mut self, key: Key, host: &str, family: Option<Family>) {
+        let ticket = self.ask(host, family, key);
+        if let Some((_, dial)) = self.dialling(key) {
+            dial.stage = Stage::Resolving(ticket);
+        }
+        if ticket.is_none() {
+            self.resolved(key, Err(Error::lookup(Code::HostNotFound, host)));
+        }
+    }
+
+    /// The answer of a look-up, the pool's or the user's. It is told as `lookup` before it is acted upon. One that
+    /// comes too late is ignored.
+    pub(crate) fn resolved(&mut self, key: Key, answer: Result<Vec<SocketAddr>>) {
+        let now = self.now();
+        let Some((conn, dial)) = self.dialling(key) else {
+            return;
+        };
+        if !matches!(dial.stage, Stage::Resolving(_)) {
+            return;
+        }
+        let started = conn.idle_mut().touch(now);
+        dial.stage = Stage::Resolved(answer);
+        if started {
+            self.start_idle_timer(key);
+        }
+        self.deferred.push_back(Deferred::Resolved(key));
+    }
+
+    /// The name and the answer to it, to be told.
+    pub(crate) fn resolution(&mut self, key: Key) -> Option<(String, Result<Vec<SocketAddr>>)> {
+        let (_, dial) = self.dialling(key)?;
+        match (&dial.plan.target, &dial.stage) {
+            (Target::Name { host, .. }, Stage::Resolved(answer)) => {
+                Some((host.clone(), answer.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The answer was told: its addresses are tried.
+    pub(crate) fn begin_attempts(&mut self, key: Key) {
+        let Some((_, dial)) = self.dialling(key) else {
+            return;
+        };
+        let Stage::Resolved(answer) = std::mem::replace(&mut dial.stage, Stage::Begin) else {
+            return;
+        };
+        let Target::Name { host, port } = &dial.plan.target else {
+            return;
+        };
+        dial.stage = Stage::Trying(match answer {
+            Ok(addresses) => dial.plan.connector(host, *port, &addresses),
+            Err(error) => Connector::failing(error),
+        });
+        self.deferred.push_back(Deferred::Dial(key));
     }
 }

@@ -36,12 +36,13 @@ impl Registered {
         matches!(self, Registered::Read | Registered::ReadWrite)
     }
 
+    #[cfg(any(test, feature = "sim"))]
     pub(crate) fn writes(self) -> bool {
         matches!(self, Registered::Write | Registered::ReadWrite)
     }
 
     fn interest(self) -> Interest {
-        // Urgent data stops a read short of what is there (pitfall C2): it must be seen to be reckoned with.
+        // Urgent data stops a read short of what is there: it must be seen to be reckoned with.
         #[cfg(any(target_os = "linux", target_os = "android"))]
         const READ: Interest = Interest::READABLE.add(Interest::PRIORITY);
         #[cfg(not(any(target_os = "linux", target_os = "android")))]

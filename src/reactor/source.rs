@@ -16,6 +16,8 @@ use super::poller::Registered;
 use super::watch::WatchSource;
 
 /// One slot.
+// Sockets are the many and the hot ones, so they are the ones that lie in the slots themselves.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Source {
     Socket(SocketSource),
     Server(Box<ServerSource>),

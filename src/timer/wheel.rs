@@ -50,7 +50,7 @@ impl<T> Wheel<T> {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.nodes.len() == 0
     }
 
     /// Adds a timer. With a deadline already past it is due at the next `advance`.
@@ -84,11 +84,8 @@ impl<T> Wheel<T> {
         self.nodes.get(key).map(|node| &node.value)
     }
 
-    pub(crate) fn get_mut(&mut self, TimerKey(key): TimerKey) -> Option<&mut T> {
-        self.nodes.get_mut(key).map(|node| &mut node.value)
-    }
-
     /// The deadline a timer was last armed with, also once it is unarmed.
+    #[cfg(test)]
     pub(crate) fn deadline(&self, TimerKey(key): TimerKey) -> Option<u64> {
         self.nodes.get(key).map(|node| node.deadline)
     }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::address::Address;
+use crate::address::{Address, Family};
 use crate::error::Code;
 use crate::net::host::Target;
 
@@ -133,12 +133,31 @@ fn defaults() {
     assert!(!PipeOptions::default().end(false).end);
 }
 
+/// The fields that differ from the default, as `Debug` shows them.
+fn changed(options: &impl std::fmt::Debug, default: &impl std::fmt::Debug) -> Vec<String> {
+    let fields = |text: String| -> Vec<String> {
+        let (_, fields) = text.split_once("{ ").unwrap();
+        let fields = fields.trim_end_matches(" }").split(", ");
+        fields.map(String::from).collect()
+    };
+    let default = fields(format!("{default:?}"));
+    let mut changed = fields(format!("{options:?}"));
+    changed.retain(|field| !default.contains(field));
+    changed
+}
+
 #[test]
 fn each_setter_sets_its_own() {
     let second = Duration::from_secs(1);
-    let all = "allow_half_open: true, no_delay: true, keep_alive: true, \
-               keep_alive_initial_delay: Some(1s), timeout: Some(2s), \
-               high_water_mark: 3, max_queued: Some(4) }";
+    let all = [
+        "allow_half_open: true",
+        "no_delay: true",
+        "keep_alive: true",
+        "keep_alive_initial_delay: Some(1s)",
+        "timeout: Some(2s)",
+        "high_water_mark: 3",
+        "max_queued: Some(4)",
+    ];
     let connect = ConnectOptions::default()
         .allow_half_open(true)
         .no_delay(true)
@@ -147,8 +166,7 @@ fn each_setter_sets_its_own() {
         .timeout(second * 2)
         .high_water_mark(3)
         .max_queued(4);
-    let start = "ConnectOptions { host: None, port: None, path: None, ";
-    assert_eq!(format!("{connect:?}"), format!("{start}{all}"));
+    assert_eq!(changed(&connect, &ConnectOptions::default()), all);
     let server = ServerOptions::default()
         .allow_half_open(true)
         .no_delay(true)
@@ -157,18 +175,74 @@ fn each_setter_sets_its_own() {
         .timeout(second * 2)
         .high_water_mark(3)
         .max_queued(4);
-    assert_eq!(format!("{server:?}"), format!("ServerOptions {{ {all}"));
+    assert_eq!(changed(&server, &ServerOptions::default()), all);
+    let server = ServerOptions::default().pause_on_connect(true);
+    assert_eq!(
+        changed(&server, &ServerOptions::default()),
+        ["pause_on_connect: true"]
+    );
+}
+
+#[test]
+fn each_setter_of_a_dial_sets_its_own() {
+    let set = |options: ConnectOptions| changed(&options, &ConnectOptions::default()).join(" ");
+    let second = Duration::from_secs(1);
+    let default = ConnectOptions::default;
+    assert_eq!(set(default().local_port(7)), "local_port: Some(7)");
+    assert_eq!(
+        set(default().connect_timeout(second)),
+        "connect_timeout: Some(1s)"
+    );
+    assert_eq!(set(default().family(Family::Ipv6)), "family: Some(Ipv6)");
+    assert_eq!(
+        set(default().auto_select_family(false)),
+        "auto_select_family: false"
+    );
+    assert_eq!(
+        set(default().auto_select_family_attempt_timeout(second)),
+        "auto_select_family_attempt_timeout: 1s"
+    );
+    assert_eq!(
+        set(default().configure(|_| Ok(()))),
+        "configure: Some(Configure)"
+    );
+    assert_eq!(
+        set(default().lookup(|_, _, _| {})),
+        "lookup: Some(OwnLookup)"
+    );
+    assert!(set(default().local_address("::1")).contains("local_address: Some("));
+}
+
+#[test]
+fn each_setter_of_a_socket_and_a_listen_sets_its_own() {
     let socket = SocketOptions::default()
         .allow_half_open(true)
         .high_water_mark(3)
-        .max_queued(4);
-    let socket = (
-        socket.allow_half_open,
-        socket.high_water_mark,
-        socket.max_queued,
-    );
-    assert_eq!(socket, (true, 3, Some(4)));
-    let listen = ListenOptions::default().backlog(9).ipv6_only(true);
-    assert_eq!((listen.backlog, listen.ipv6_only), (9, true));
-    assert!(!listen.reuse_port && listen.reuse_port(true).reuse_port);
+        .max_queued(4)
+        .readable(false)
+        .writable(false);
+    let all = [
+        "allow_half_open: true",
+        "high_water_mark: 3",
+        "max_queued: Some(4)",
+        "readable: false",
+        "writable: false",
+    ];
+    assert_eq!(changed(&socket, &SocketOptions::default()), all);
+    let listen = ListenOptions::default()
+        .backlog(9)
+        .ipv6_only(true)
+        .reuse_port(true)
+        .mode(0o600)
+        .remove_stale(true)
+        .configure(|_| Ok(()));
+    let all = [
+        "backlog: 9",
+        "ipv6_only: true",
+        "reuse_port: true",
+        "mode: Some(384)",
+        "remove_stale: true",
+        "configure: Some(Configure)",
+    ];
+    assert_eq!(changed(&listen, &ListenOptions::default()), all);
 }

@@ -1,5 +1,7 @@
 //! The server: listening, accepting, closing.
 
+mod events;
+
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::os::fd::{OwnedFd, RawFd};
@@ -7,17 +9,17 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::bind::{bind, Bound};
-use super::event_loop::Inner;
-use super::face::{ServerCallback, ServerFace, Slot};
-use super::listeners::EventKind;
-use super::{Address, ListenOptions, LoopHandle, ServerOptions, Socket};
 use crate::arena::Key;
 use crate::error::{Error, Result};
+use crate::net::bind::{bind, Bound};
+use crate::net::event_loop::Inner;
+use crate::net::face::{ServerCallback, ServerFace, Slot};
+use crate::net::listeners::EventKind;
+use crate::net::{Address, ListenOptions, LoopHandle, ServerOptions, Socket};
 
 /// Names one server for as long as the loop lives; never used again for another. It may be sent to other threads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ServerId(pub(super) Key);
+pub struct ServerId(pub(in crate::net) Key);
 
 /// A connection that was accepted and closed at once, because its server had as many as it may: what Node's `drop`
 /// tells.
@@ -41,14 +43,14 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn at(inner: &Rc<Inner>, key: Key) -> Server {
+    pub(in crate::net) fn at(inner: &Rc<Inner>, key: Key) -> Server {
         Server {
             handle: LoopHandle::new(Rc::clone(inner)),
             key,
         }
     }
 
-    pub(super) fn create(
+    pub(in crate::net) fn create(
         event_loop: &LoopHandle,
         options: &ServerOptions,
         on_connection: impl FnMut(&Socket) + 'static,
@@ -157,7 +159,7 @@ impl Server {
         }
     }
 
-    pub(super) fn drop_listen_callback(&self) {
+    pub(in crate::net) fn drop_listen_callback(&self) {
         let face = &mut *self.inner().face.borrow_mut();
         if let Some(server) = face.server(self.key) {
             let id = server.listen_callback.take();
@@ -354,83 +356,6 @@ impl Server {
     /// The loop it belongs to.
     pub fn event_loop(&self) -> &LoopHandle {
         &self.handle
-    }
-}
-
-/// Events.
-impl Server {
-    /// It listens: Node's `listening`. Each time, and never when `close` came first.
-    pub fn on_listening(&self, call: impl FnMut(&Server) + 'static) -> &Self {
-        self.add(
-            EventKind::Listening,
-            false,
-            ServerCallback::Plain(Box::new(call)),
-        )
-    }
-
-    /// A connection was accepted: Node's `connection`. No byte of it is read before the listeners return.
-    pub fn on_connection(&self, call: impl FnMut(&Socket) + 'static) -> &Self {
-        self.add(
-            EventKind::Connection,
-            false,
-            ServerCallback::Connection(Box::new(call)),
-        )
-    }
-
-    /// A connection over [`max_connections`](Server::max_connections) was accepted and closed at once: Node's `drop`.
-    pub fn on_drop(&self, call: impl FnMut(&Server, &Dropped) + 'static) -> &Self {
-        self.add(EventKind::Drop, false, ServerCallback::Drop(Box::new(call)))
-    }
-
-    /// It is closed, and so are all its connections: Node's `close`.
-    pub fn on_close(&self, call: impl FnMut(&Server) + 'static) -> &Self {
-        self.add(
-            EventKind::Close,
-            false,
-            ServerCallback::Plain(Box::new(call)),
-        )
-    }
-
-    /// Accepting failed: Node's `error`. Out of descriptors it comes once until accepting succeeds again; the server
-    /// goes on listening and recovers by itself. What `listen` itself meets is returned by it, not told here.
-    pub fn on_error(&self, call: impl FnMut(&Server, &Error) + 'static) -> &Self {
-        self.add(
-            EventKind::Error,
-            false,
-            ServerCallback::Error(Box::new(call)),
-        )
-    }
-
-    /// Removes all listeners of one kind, and stops the emission of that event that may be under way.
-    pub fn remove_all_listeners(&self, kind: EventKind) -> &Self {
-        let face = &mut *self.inner().face.borrow_mut();
-        if let Some(server) = face.server(self.key) {
-            let removed = server.listeners.remove_where(|k, _| k == kind);
-            face.discard(removed);
-        }
-        self
-    }
-
-    /// How many listeners of one kind there are.
-    pub fn listener_count(&self, kind: EventKind) -> usize {
-        let mut face = self.inner().face.borrow_mut();
-        face.server(self.key)
-            .map_or(0, |server| server.listeners.count(|k, _| k == kind))
-    }
-
-    fn add(&self, kind: EventKind, once: bool, callback: ServerCallback) -> &Self {
-        let inner = self.inner();
-        if inner.is_dead() {
-            return self;
-        }
-        let face = &mut *inner.face.borrow_mut();
-        match face.server(self.key) {
-            Some(server) => {
-                server.listeners.add(kind, once, callback);
-            }
-            None => face.discard(callback),
-        }
-        self
     }
 }
 
