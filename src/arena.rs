@@ -4,6 +4,7 @@
 //! values of an arena ever have the same key. A freed index rests until [`Arena::recycle`], which the event loop
 //! calls between two batches of events, so within a batch no index names two sources.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use slab::Slab;
@@ -44,6 +45,13 @@ impl Key {
             },
             None => Key::DEAD,
         }
+    }
+}
+
+/// Slot and generation, as in `7.1`.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
     }
 }
 

@@ -59,11 +59,13 @@ impl Resolver {
     pub(crate) fn new(threads: usize, look_up: Arc<dyn LookUp>, wake: Arc<dyn Wake>) -> Resolver {
         Resolver {
             pool: Arc::new(Pool {
-                state: Mutex::default(),
+                state: Mutex::new(State {
+                    wake: Some(wake),
+                    ..State::default()
+                }),
                 work: Condvar::new(),
                 limit: threads.max(1),
                 look_up,
-                wake,
             }),
         }
     }
@@ -111,7 +113,6 @@ struct Pool {
     work: Condvar,
     limit: usize,
     look_up: Arc<dyn LookUp>,
-    wake: Arc<dyn Wake>,
 }
 
 impl Pool {
@@ -136,9 +137,8 @@ impl Pool {
             Err(_) if state.threads > 0 => self.work.notify_one(),
             // Nobody would ever look the name up. The system is short of threads; later it may not be.
             Err(_) => {
-                let only = state.start_next();
-                if only.is_some_and(|(it, _)| state.finish(it, Err(Code::LookupTryAgain))) {
-                    self.wake.wake();
+                if let Some((only, _)) = state.start_next() {
+                    state.finish(only, Err(Code::LookupTryAgain));
                 }
             }
         }
@@ -150,11 +150,7 @@ impl Pool {
             let answer = self.answer(&question);
             let mut state = self.lock();
             state.free += 1;
-            let is_news = state.finish(look_up, answer);
-            drop(state);
-            if is_news {
-                self.wake.wake();
-            }
+            state.finish(look_up, answer);
         }
     }
 
@@ -212,6 +208,8 @@ struct State {
     /// Threads that look nothing up, also those that are about to take the next look-up.
     free: usize,
     closed: bool,
+    /// It goes with the resolver, because it holds a descriptor, and a thread may hang for long.
+    wake: Option<Arc<dyn Wake>>,
 }
 
 impl State {
@@ -250,8 +248,8 @@ impl State {
         self.queue.pop_first()
     }
 
-    /// True: the loop is to be woken.
-    fn finish(&mut self, look_up: u64, answer: Answer) -> bool {
+    /// Keeps the answer for those who asked. The loop is woken by the first that it has not taken.
+    fn finish(&mut self, look_up: u64, answer: Answer) {
         let was_empty = self.completions.is_empty();
         if let Some(job) = self.jobs.remove(&look_up) {
             self.by_question.remove(&job.question);
@@ -260,7 +258,9 @@ impl State {
                 self.completions.push((ticket, answer.clone()));
             }
         }
-        was_empty && !self.completions.is_empty()
+        if let (true, false, Some(wake)) = (was_empty, self.completions.is_empty(), &self.wake) {
+            wake.wake();
+        }
     }
 
     fn number(&mut self) -> u64 {

@@ -118,6 +118,20 @@ fn a_listening_server_over_tcp_and_unix() {
 }
 
 #[test]
+fn a_closed_server_does_not_count_although_connections_are_left() {
+    let event_loop = EventLoop::new().unwrap();
+    let server = net::create_server(&event_loop, |socket| {
+        socket.unref().server().unwrap().close();
+    });
+    server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+    let client = net::connect(&event_loop, server.address().unwrap(), |_| {});
+    client.unref();
+    event_loop.run().unwrap();
+    assert_eq!(server.connections(), 1);
+    assert!(!event_loop.is_alive() && server.has_ref());
+}
+
+#[test]
 fn a_server_unreferenced_before_it_listens_stays_so() {
     let event_loop = EventLoop::new().unwrap();
     let server = net::create_server(&event_loop, |_| {});

@@ -403,16 +403,18 @@ fn options_are_on_the_socket_before_connect_is_told() {
 
 #[test]
 fn a_handle_that_outlives_its_loop_is_dead() {
-    let event_loop = EventLoop::new().unwrap();
-    let handle = event_loop.handle();
-    let fresh = Socket::new(&event_loop, SocketOptions::default());
-    drop(event_loop);
-    let error = fresh.connect(1, |_| {}).unwrap_err();
-    assert_eq!(error.code(), Code::LoopClosed);
-    let socket = net::connect(&handle, 1, |_| panic!("connected"));
-    assert!(socket.destroyed());
-    let late = net::create_server(&handle, |_| {});
-    assert_eq!(late.listen(0, |_| {}).unwrap_err().code(), Code::LoopClosed);
+    each_case(|_| {
+        let event_loop = EventLoop::new().unwrap();
+        let handle = event_loop.handle();
+        let fresh = Socket::new(&event_loop, SocketOptions::default());
+        drop(event_loop);
+        let error = fresh.connect(1, |_| {}).unwrap_err();
+        assert_eq!(error.code(), Code::LoopClosed);
+        let socket = net::connect(&handle, 1, |_| panic!("connected"));
+        assert!(socket.destroyed());
+        let late = net::create_server(&handle, |_| {});
+        assert_eq!(late.listen(0, |_| {}).unwrap_err().code(), Code::LoopClosed);
+    });
 }
 
 #[test]

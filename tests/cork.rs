@@ -8,9 +8,9 @@ use std::cell::Cell;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 
-use common::{each_case, each_form_tcp, Script};
-use sending::{serve, Notes, Received};
-use tidewheel::net::{EventKind, Socket, WriteStatus};
+use common::{counter, each_case, each_form_tcp, Script};
+use sending::{serve, serve_with, Notes, Received};
+use tidewheel::net::{EventKind, ServerOptions, Socket, WriteStatus};
 
 const LIMIT: usize = 64 * 1024;
 
@@ -158,6 +158,28 @@ fn a_cork_over_64_kib_is_sent_by_itself_and_one_drain_follows() {
         world.assert_trace("S", "drain finish end close(false)");
         let expected = format!("connect ready data({}) end finish close(false)", LIMIT + 1);
         world.assert_trace("C", &expected);
+    });
+}
+
+#[test]
+fn a_cork_over_64_kib_is_sent_below_a_high_mark_too() {
+    each_case(|world| {
+        let options = ServerOptions::default().high_water_mark(16 * LIMIT);
+        let server = serve_with(world, options, Script::new("S"), |socket| {
+            socket.cork();
+            assert_eq!(socket.write(vec![0; LIMIT]), WriteStatus::Buffered);
+            assert!(!socket.need_drain());
+        });
+        let received = counter();
+        let script = Script::new("C").on_data(move |socket, data| {
+            received.set(received.get() + data.len());
+            if received.get() == LIMIT {
+                socket.end();
+            }
+        });
+        world.client(&server, script);
+        world.run();
+        world.assert_trace("S", "end finish close(false)");
     });
 }
 

@@ -217,10 +217,10 @@ fn without_a_host_all_interfaces_are_served_over_ipv4_and_ipv6() {
 // Only TCP has ports.
 #[test]
 fn ipv6_only_leaves_ipv4_out() {
-    if !place::has_ipv6() {
-        return;
-    }
     each_form_tcp(|world| {
+        if !place::has_ipv6() {
+            return;
+        }
         let server = new_server(world);
         // The port is ours over IPv4, where nobody listens: so nobody else can.
         let nobody = Nobody::new(world);
@@ -382,12 +382,12 @@ fn a_port_may_be_had_again_at_once_after_a_connection_on_it() {
 // Only TCP has addresses of other machines.
 #[test]
 fn an_address_of_another_machine_is_not_available() {
-    let anything = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind");
-    if anything.is_ok_and(|text| text.trim() == "1") {
-        println!("skipped: this machine lets one bind to every address");
-        return;
-    }
     each_form_tcp(|world| {
+        let anything = std::fs::read_to_string("/proc/sys/net/ipv4/ip_nonlocal_bind");
+        if anything.is_ok_and(|text| text.trim() == "1") {
+            println!("skipped: this machine lets one bind to every address");
+            return;
+        }
         let server = new_server(world);
         let documentation = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
         let error = server.listen((documentation, 8124), |_| {}).unwrap_err();

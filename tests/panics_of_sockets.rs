@@ -209,6 +209,29 @@ fn a_panic_in_a_failing_write_callback_loses_none_of_the_others() {
 }
 
 #[test]
+fn a_panic_in_the_callback_of_a_write_given_up_loses_none_of_the_others() {
+    each_case(|world| {
+        let server = world.server(|_| {});
+        let client = world.client(&server, Script::new("C"));
+        let note = world.noter();
+        for number in 0..4 {
+            let note = note.clone();
+            client.write_then("x", move |_, result| {
+                note(&format!("C:wrote {number} {}", result.is_ok()));
+                boom();
+            });
+        }
+        client.destroy();
+        server.close();
+        assert_eq!(run_through(world), 4);
+        world.assert_trace(
+            "C",
+            "wrote 0 false wrote 1 false wrote 2 false wrote 3 false close(false)",
+        );
+    });
+}
+
+#[test]
 fn a_panic_in_an_end_callback_does_not_take_finish_away() {
     each_case(|world| {
         let server = world.serve_one(|| Script::new("S"));

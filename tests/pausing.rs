@@ -30,9 +30,15 @@ fn told_before_connect(world: &World, commands: impl Fn(&Socket)) -> Socket {
 #[test]
 fn the_last_word_before_connect_wins_and_lets_data_flow() {
     for commands in [
-        |socket: &Socket| drop(socket.resume().is_paused()),
-        |socket: &Socket| drop(socket.pause().resume().is_paused()),
-        |socket: &Socket| drop(socket.resume().pause().resume().is_paused()),
+        |socket: &Socket| {
+            socket.resume();
+        },
+        |socket: &Socket| {
+            socket.pause().resume();
+        },
+        |socket: &Socket| {
+            socket.resume().pause().resume();
+        },
     ] {
         each_case(|world| {
             let client = told_before_connect(world, commands);
@@ -46,8 +52,12 @@ fn the_last_word_before_connect_wins_and_lets_data_flow() {
 #[test]
 fn the_last_word_before_connect_wins_and_holds_data_back() {
     for commands in [
-        |socket: &Socket| drop(socket.pause().is_paused()),
-        |socket: &Socket| drop(socket.resume().resume().pause().is_paused()),
+        |socket: &Socket| {
+            socket.pause();
+        },
+        |socket: &Socket| {
+            socket.resume().resume().pause();
+        },
     ] {
         each_case(|world| {
             // The listener or handler is added after `pause`, and does not make it flow.
@@ -201,5 +211,32 @@ fn a_paused_socket_keeps_the_loop_alive_until_it_is_unreferenced() {
         a.unref();
         assert!(!world.event_loop.is_alive());
         world.run();
+    });
+}
+
+#[test]
+fn a_server_may_pause_what_it_accepts_until_resume() {
+    each_case(|world| {
+        let note = world.noter();
+        let server = serve_then(
+            world,
+            ServerOptions::default().pause_on_connect(true),
+            || Script::new("S"),
+            move |socket| {
+                assert!(socket.is_paused());
+                wait_unread(socket, 5);
+                let (socket, note) = (socket.clone(), note.clone());
+                after_turns(&socket.event_loop().handle(), 10, move |_| {
+                    assert_eq!(socket.bytes_read(), 0);
+                    note("S:resume");
+                    socket.resume();
+                });
+            },
+        );
+        let mut peer = world.peer(&server);
+        peer.send(b"early");
+        peer.end();
+        world.run();
+        world.assert_trace("S", "resume data(5) end finish close(false)");
     });
 }

@@ -120,16 +120,22 @@ fn take(step: Step, socket: &Socket) {
     let later = socket.clone();
     match step {
         Step::Nothing => {}
-        Step::Blink => drop(socket.pause().resume().is_paused()),
-        Step::DoubleBlink => drop(socket.resume().pause().pause().resume().is_paused()),
+        Step::Blink => {
+            socket.pause().resume();
+        }
+        Step::DoubleBlink => {
+            socket.resume().pause().pause().resume();
+        }
         Step::RestForTurns(turns) => {
             socket.pause();
-            after_turns(&handle, turns, move |_| drop(later.resume().is_paused()));
+            after_turns(&handle, turns, move |_| {
+                later.resume();
+            });
         }
         Step::RestForATick => {
             socket.pause();
             handle.set_timeout(Duration::from_millis(1), move |_| {
-                drop(later.resume().is_paused())
+                later.resume();
             });
         }
     }

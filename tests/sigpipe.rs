@@ -38,7 +38,7 @@ fn write_to_nobody() {
             assert_eq!(a.write("x"), WriteStatus::Refused);
         }
         while !a.destroyed() {
-            event_loop.turn(Some(std::time::Duration::ZERO)).unwrap();
+            event_loop.turn(Some(Duration::ZERO)).unwrap();
         }
     }
 }

@@ -91,9 +91,13 @@ fn erratic(name: &str, sink: &Sink, dice: &Dice) -> Script {
         assert!(!socket.is_paused() && !data.is_empty());
         sink.push(data);
         let later = socket.clone();
-        let resume = move || drop(later.resume().is_paused());
+        let resume = move || {
+            later.resume();
+        };
         match dice.below(8) {
-            0 => drop(socket.pause().resume().is_paused()),
+            0 => {
+                socket.pause().resume();
+            }
             1 => {
                 socket.pause();
                 let turns = dice.below(5) as usize;

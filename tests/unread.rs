@@ -10,10 +10,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, each_form_tcp, Peer, Script, Transport};
+use common::{counter, each_case, each_case_on, each_form_tcp, Peer, Script, Transport};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
 use kernel::{send_urgent, wait_hang_up, wait_unread};
 use tidewheel::net::{EventKind, ServerOptions, Socket};
+use tidewheel::EventLoop;
 
 #[test]
 fn an_end_without_data_needs_no_listener_to_be_delivered() {
@@ -35,7 +36,9 @@ fn an_end_is_delivered_although_paused_when_nothing_is_unread() {
             ServerOptions::default(),
             || {
                 Script::new("S")
-                    .on_data(|socket, _| drop(socket.pause().is_paused()))
+                    .on_data(|socket, _| {
+                        socket.pause();
+                    })
                     .on(EventKind::End, |socket, _| assert!(socket.is_paused()))
             },
             |socket| wait_unread(socket, 1),
@@ -274,13 +277,39 @@ fn a_socket_paused_over_unread_bytes_and_a_fin_does_not_spin() {
             socket.pause();
             wait_unread(socket, 6);
             wait_hang_up(socket);
-            rests_for_a_while(socket, |socket| drop(socket.resume().is_paused()));
+            rests_for_a_while(socket, |socket| {
+                socket.resume();
+            });
         });
         let mut peer = world.peer(&server);
         peer.send(b"unread");
         peer.end();
         world.run();
         world.assert_trace("S", "data(6) end finish close(false)");
+    });
+}
+
+#[test]
+fn a_socket_that_has_read_everything_does_not_spin() {
+    // The reads are full, so that only `WouldBlock` tells that nothing is left.
+    let builder = EventLoop::builder().read_buffer(1_000);
+    each_case_on(&builder, |world| {
+        let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
+        let kept = Rc::clone(&peer);
+        let server = world.serve_one(move || {
+            let gone = Rc::clone(&kept);
+            Script::new("S").on_data(move |socket, _| {
+                if socket.bytes_read() == 4_000 {
+                    let gone = Rc::clone(&gone);
+                    rests_for_a_while(socket, move |_| drop(gone.take()));
+                }
+            })
+        });
+        let mut sender = world.peer(&server);
+        sender.send(&pattern(4_000));
+        *peer.borrow_mut() = Some(sender);
+        world.run();
+        world.assert_trace("S", "data(4000) end finish close(false)");
     });
 }
 
@@ -313,7 +342,9 @@ fn a_socket_that_has_ended_and_is_paused_does_not_spin_when_the_peer_is_gone() {
             wait_hang_up(socket);
             // Both FINs are out: from here on the kernel says hang-up, whatever one waits for.
             socket.pause().end();
-            rests_for_a_while(socket, |socket| drop(socket.resume().is_paused()));
+            rests_for_a_while(socket, |socket| {
+                socket.resume();
+            });
         });
         let mut peer = world.peer(&server);
         peer.send(b"unread");

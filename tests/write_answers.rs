@@ -10,7 +10,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use common::{each_case, Script};
 use sending::{fill, pattern, serve, serve_with, Notes, Received, TOO_MUCH};
-use tidewheel::net::{EventKind, ServerOptions, WriteStatus};
+use tidewheel::net::{Encoding, EventKind, ServerOptions, WriteStatus};
 
 #[test]
 fn only_flushed_and_buffered_are_nodes_true() {
@@ -275,7 +275,7 @@ fn a_borrowed_buffer_may_be_reused_at_once() {
             let mut buffer = [0; 1000];
             for round in 0..50 {
                 buffer.fill(round);
-                assert_eq!(socket.write(&buffer), WriteStatus::Queued);
+                assert_eq!(socket.write(&buffer[..]), WriteStatus::Queued);
             }
             buffer.fill(99);
             socket.end();
@@ -313,5 +313,34 @@ fn no_byte_is_lost_when_more_is_written_to_a_stalled_peer() {
         assert_eq!(received.len(), 80 * CHUNK);
         assert!(received.bytes() == pattern(0, 80 * CHUNK));
         world.assert_trace("S", "finish end close(false)");
+    });
+}
+
+#[test]
+fn text_in_every_encoding_is_written_as_bytes_and_read_back() {
+    each_case(|world| {
+        let latin: String = (0..=255).map(char::from).collect();
+        let texts = [
+            (Encoding::Utf8, "かな ø"),
+            (Encoding::Utf16le, "かな ø"),
+            (Encoding::Latin1, &latin),
+            (Encoding::Ascii, "plain"),
+            (Encoding::Hex, "00ff10"),
+            (Encoding::Base64, "aGVsbG8="),
+        ];
+        for (encoding, text) in texts {
+            let name = format!("{encoding:?}");
+            let bytes = encoding.encode(text);
+            let server = serve(world, Script::new(&name), move |socket| {
+                socket.end_with(bytes);
+            });
+            let client = world.client(&server, Script::new("C"));
+            let read = Rc::new(std::cell::RefCell::new(String::new()));
+            let collected = Rc::clone(&read);
+            client.set_encoding(Some(encoding));
+            client.on_text(move |_, text| collected.borrow_mut().push_str(text));
+            world.run();
+            assert_eq!(*read.borrow(), text, "{name}");
+        }
     });
 }

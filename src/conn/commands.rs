@@ -171,6 +171,14 @@ impl Conn {
         self.state.reader_attached();
     }
 
+    pub(crate) fn piped(&mut self) {
+        self.state.piped();
+    }
+
+    pub(crate) fn unpiped(&mut self) {
+        self.state.unpiped();
+    }
+
     pub(crate) fn set_flowing(&mut self, flowing: bool) {
         self.state.set_flowing(flowing);
     }

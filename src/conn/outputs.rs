@@ -20,7 +20,7 @@ impl Conn {
         }
         match self.state.flow() {
             Flow::Flowing => true,
-            Flow::Paused => false,
+            Flow::Paused | Flow::Unpiped => false,
             Flow::Initial => self.fin_sent,
         }
     }

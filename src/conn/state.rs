@@ -12,6 +12,7 @@
 //!   write side:  Open ── end_requested ──► Ending ── shut ──► Shut
 //!                (Ending: `end()` was called, bytes may still be queued; Shut: our FIN is with the kernel)
 //!   flow:        Initial ── reader attached, resume ──► Flowing ◄── resume / pause ──► Paused
+//!                                                      Flowing ◄── piped / unpiped ──► Unpiped
 //! ```
 //!
 //! The two sides and the flow exist before the connection is open, because `end()`, `pause()` and `resume()` are
@@ -52,6 +53,8 @@ pub(crate) enum Flow {
     Initial,
     Flowing,
     Paused,
+    /// Its last pipe is gone; the next one makes it flow again.
+    Unpiped,
 }
 
 /// Why the connection ended.
@@ -168,6 +171,20 @@ impl State {
             self.flow = Flow::Flowing;
         }
         allowed
+    }
+
+    /// A pipe was attached: as a reader, and it takes up again what the last pipe has left.
+    pub(crate) fn piped(&mut self) {
+        if matches!(self.flow, Flow::Initial | Flow::Unpiped) {
+            self.flow = Flow::Flowing;
+        }
+    }
+
+    /// The last pipe is gone: what comes waits.
+    pub(crate) fn unpiped(&mut self) {
+        if self.flow != Flow::Paused {
+            self.flow = Flow::Unpiped;
+        }
     }
 
     pub(crate) fn set_flowing(&mut self, flowing: bool) {

@@ -54,14 +54,19 @@ impl LoopHandle {
         let Some(options) = options else {
             return;
         };
+        // `configure` may panic.
+        let failed = ListenFailed { handle: self, key };
         let listening = answer.and_then(|addresses| {
             let listener = bind_resolved(&options, &addresses)?;
             let served = inner.reactor.borrow_mut().serve(key, listener);
             served.map_err(|error| Error::system("epoll_ctl", &error))
         });
-        if let Err(error) = listening {
-            Server::at(inner, key).drop_listen_callback();
-            self.server_failed(key, &error, true);
+        match listening {
+            Ok(()) => std::mem::forget(failed),
+            Err(error) => {
+                drop(failed);
+                self.server_failed(key, &error, true);
+            }
         }
     }
 
@@ -144,6 +149,18 @@ impl LoopHandle {
     }
 }
 
+/// A listen by name that came to nothing: its `listening` listener goes.
+struct ListenFailed<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+}
+
+impl Drop for ListenFailed<'_> {
+    fn drop(&mut self) {
+        Server::at(self.handle.inner(), self.key).drop_listen_callback();
+    }
+}
+
 /// A listener that runs; put back when dropped.
 struct ServerLease<'a> {
     handle: &'a LoopHandle,
@@ -180,7 +197,7 @@ impl Drop for ServerClosed<'_> {
             let mut reactor = inner.reactor.borrow_mut();
             let lives_on = reactor
                 .server(self.key)
-                .is_none_or(|server| server.listener.is_some() || server.close_owed);
+                .is_none_or(|server| server.is_told_to_listen() || server.close_owed);
             if lives_on {
                 // The next `shutdown` counts anew.
                 if let Some(server) = inner.face.borrow_mut().server(self.key) {

@@ -162,6 +162,7 @@ fn server_state(server: &ServerSource) -> &'static str {
     match (&server.listener, server.paused) {
         (Some(_), true) => "paused",
         (Some(_), false) => "listening",
+        (None, _) if server.is_resolving() => "opening",
         (None, _) => "closing",
     }
 }

@@ -26,7 +26,7 @@ impl LoopHandle {
                 drop(reactor);
                 // As when a destination is lost: the source stops unless it has another.
                 if count_pipes(inner.face.borrow_mut().socket(source)) == 0 {
-                    inner.reactor.borrow_mut().pause(source);
+                    inner.reactor.borrow_mut().unpiped(source);
                 }
                 return;
             }
@@ -46,7 +46,7 @@ impl LoopHandle {
                 face.socket_mut(destination).rare_mut().inbound.push(source);
             }
         }
-        inner.reactor.borrow_mut().reader_attached(source);
+        inner.reactor.borrow_mut().piped(source);
     }
 
     /// Removes the pipes from `source` to `destination`, or all. The last one gone, the source is paused.
@@ -82,7 +82,7 @@ impl LoopHandle {
         }
         let reactor = &mut *inner.reactor.borrow_mut();
         if !removed.is_empty() && left == 0 {
-            reactor.pause(source);
+            reactor.unpiped(source);
         }
         for _ in removed.iter().filter(|pipe| pipe.resting) {
             reactor.wake(source);
@@ -91,6 +91,12 @@ impl LoopHandle {
 
     pub(super) fn pipe_data(&self, source: Key, id: u32, pipe: Pipe, data: &[u8]) {
         let inner = self.inner();
+        if source == pipe.destination && self.has_ended(source) {
+            // An echo that was told to end, by a `shutdown` say, has said its last: what still comes is nobody's.
+            self.remove_pipes(source, Some(source));
+            inner.reactor.borrow_mut().resume(source);
+            return;
+        }
         let payload = Payload::Borrowed(data);
         let status = inner
             .reactor
@@ -109,6 +115,13 @@ impl LoopHandle {
             }
             Some(WriteStatus::Refused) | None => self.remove_pipes(source, Some(pipe.destination)),
         }
+    }
+
+    fn has_ended(&self, key: Key) -> bool {
+        let reactor = self.inner().reactor.borrow();
+        reactor
+            .socket(key)
+            .is_some_and(|socket| socket.conn.ended_by_us())
     }
 
     pub(super) fn pipe_end(&self, pipe: Pipe) {

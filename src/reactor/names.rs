@@ -39,6 +39,8 @@ impl Names {
     pub(super) fn abandon(&mut self) {
         self.waiting.clear();
         self.resolver = None;
+        // It holds a descriptor, and handles may live on.
+        self.waker = None;
     }
 }
 

@@ -280,6 +280,16 @@ impl Reactor {
         self.flow_changed(key);
     }
 
+    pub(crate) fn piped(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.piped());
+        self.flow_changed(key);
+    }
+
+    pub(crate) fn unpiped(&mut self, key: Key) {
+        self.with_conn(key, |conn, _| conn.unpiped());
+        self.flow_changed(key);
+    }
+
     /// A destination of this socket's pipe is full.
     pub(crate) fn rest(&mut self, key: Key) {
         self.with_conn(key, |conn, _| conn.rest());

@@ -261,6 +261,11 @@ impl ServerSource {
 }
 
 impl ServerSource {
+    /// Whether it listens, or will once the name is looked up.
+    pub(crate) fn is_told_to_listen(&self) -> bool {
+        self.listener.is_some() || self.is_resolving()
+    }
+
     /// Whether it waits for the name to listen on.
     pub(crate) fn is_resolving(&self) -> bool {
         self.lookup.is_some() || self.resolved.is_some()

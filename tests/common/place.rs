@@ -1,6 +1,7 @@
 //! Addresses of a certain kind: where nobody listens, what a descriptor says of itself.
 #![allow(dead_code)]
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
@@ -85,11 +86,19 @@ impl FullQueue {
 
 /// A TCP socket bound to some port of 127.0.0.1, not listening.
 fn bound_port() -> OwnedFd {
+    bound(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap()
+}
+
+/// A TCP socket bound to an IPv4 address, not listening.
+pub fn bound(at: SocketAddr) -> io::Result<OwnedFd> {
+    let SocketAddr::V4(at) = at else {
+        panic!("{at} is not IPv4");
+    };
     let address = libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
+        sin_port: at.port().to_be(),
         sin_addr: libc::in_addr {
-            s_addr: u32::from_ne_bytes([127, 0, 0, 1]),
+            s_addr: u32::from_ne_bytes(at.ip().octets()),
         },
         sin_zero: [0; 8],
     };
@@ -97,13 +106,16 @@ fn bound_port() -> OwnedFd {
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         assert!(fd >= 0);
+        let owned = OwnedFd::from_raw_fd(fd);
         let bound = libc::bind(
             fd,
             (&raw const address).cast(),
             size_of_val(&address) as libc::socklen_t,
         );
-        assert_eq!(bound, 0);
-        OwnedFd::from_raw_fd(fd)
+        match bound {
+            0 => Ok(owned),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 

@@ -237,6 +237,12 @@ impl ConnectOptions {
     }
 }
 
+impl From<&ConnectOptions> for ConnectOptions {
+    fn from(options: &ConnectOptions) -> Self {
+        options.clone()
+    }
+}
+
 impl From<u16> for ConnectOptions {
     fn from(port: u16) -> Self {
         Self::default().port(port)

@@ -152,6 +152,12 @@ pub(crate) enum ListenTarget {
     Name(String, u16),
 }
 
+impl From<&ListenOptions> for ListenOptions {
+    fn from(options: &ListenOptions) -> Self {
+        options.clone()
+    }
+}
+
 impl From<u16> for ListenOptions {
     fn from(port: u16) -> Self {
         Self::default().port(port)

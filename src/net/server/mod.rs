@@ -21,6 +21,12 @@ use crate::net::{Address, ListenOptions, LoopHandle, ServerOptions, Socket};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ServerId(pub(in crate::net) Key);
 
+impl fmt::Display for ServerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A connection that was accepted and closed at once, because its server had as many as it may: what Node's `drop`
 /// tells.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -100,15 +106,19 @@ impl Server {
         options: impl Into<ListenOptions>,
         on_listening: impl FnOnce(&Server) + 'static,
     ) -> Result<()> {
-        let result = self.start(&options.into());
+        let mut options = options.into();
+        let result = self.start(&options);
         let inner = self.inner();
-        if result.is_err() {
-            if !inner.is_dead() {
-                inner.face.borrow_mut().discard(on_listening);
-            }
+        if inner.is_dead() {
             return result;
         }
-        if let Some(server) = inner.face.borrow_mut().server(self.key) {
+        let face = &mut *inner.face.borrow_mut();
+        face.discard(options.configure.take());
+        if result.is_err() {
+            face.discard(on_listening);
+            return result;
+        }
+        if let Some(server) = face.server(self.key) {
             let callback = ServerCallback::PlainOnce(Box::new(on_listening));
             server.listen_callback =
                 Some(server.listeners.add(EventKind::Listening, true, callback));
@@ -122,9 +132,7 @@ impl Server {
         }
         match self.inner().reactor.borrow().server(self.key) {
             None => return Err(Error::server_closed()),
-            Some(server) if server.listener.is_some() || server.is_resolving() => {
-                return Err(Error::already_listening())
-            }
+            Some(server) if server.is_told_to_listen() => return Err(Error::already_listening()),
             Some(_) => {}
         }
         match bind(options)? {
@@ -134,7 +142,8 @@ impl Server {
                 served.map_err(|error| Error::system("epoll_ctl", &error))
             }
             Bound::Name(name) => {
-                if let Some(server) = self.inner().face.borrow_mut().server(self.key) {
+                let face = &mut *self.inner().face.borrow_mut();
+                if let Some(server) = face.server(self.key) {
                     server.listen_options = Some(options.clone());
                 }
                 self.inner()
@@ -164,7 +173,8 @@ impl Server {
         if let Some(server) = face.server(self.key) {
             let id = server.listen_callback.take();
             let removed = id.and_then(|id| server.listeners.remove(id));
-            face.discard(removed);
+            let options = server.listen_options.take();
+            face.discard((removed, options));
         }
     }
 
@@ -294,7 +304,8 @@ impl Server {
         self
     }
 
-    /// Its sockets that are not destroyed, in no particular order.
+    /// Its sockets that are not destroyed, in no particular order. Some may have ended: who writes to all of them asks
+    /// [`writable`](Socket::writable) first, or those answer with a `write after end`.
     pub fn sockets(&self) -> Vec<Socket> {
         let keys = self.inner().reactor.borrow().sockets_of(self.key);
         keys.into_iter()

@@ -1,6 +1,7 @@
 //! The socket: its handle, what it sends, and how it ends.
 
 mod events;
+mod flow;
 mod properties;
 mod settings;
 
@@ -13,7 +14,7 @@ use std::rc::Rc;
 
 use super::event_loop::Inner;
 use super::face::{PendingCallbacks, WriteCallback};
-use super::{Chunk, ConnectOptions, LoopHandle, PipeOptions, SocketOptions, WriteStatus};
+use super::{Chunk, ConnectOptions, LoopHandle, SocketOptions, WriteStatus};
 use crate::arena::Key;
 use crate::conn::{Cause, Phase};
 use crate::error::{Error, Result};
@@ -25,6 +26,12 @@ pub use properties::ReadyState;
 /// and back in a post: [`LoopHandle::socket`] gives the socket, if it is still there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SocketId(pub(super) Key);
+
+impl fmt::Display for SocketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// One TCP or UNIX connection: Node's `net.Socket`.
 ///
@@ -140,7 +147,8 @@ impl Socket {
             Ok(()) => {
                 self.on_connect(on_connect);
             }
-            Err(_) => self.discard(on_connect),
+            // The options, too, may own closures of the user's.
+            Err(_) => self.discard((on_connect, options)),
         }
         result
     }
@@ -375,7 +383,7 @@ impl Socket {
     }
 }
 
-/// Ending, and the flow of what comes.
+/// Ending.
 impl Socket {
     /// Ends the connection now. What is queued is dropped, what the kernel has is still sent; `close(false)` follows,
     /// and no other event but write callbacks, which fail. Node's `socket.destroy`. A second call does nothing.
@@ -410,51 +418,6 @@ impl Socket {
     fn destroy_because(&self, cause: Cause) {
         self.inner().reactor.borrow_mut().destroy(self.key, cause);
         self.handle.finish_pipes(self.key);
-    }
-
-    /// Stops `data`. What comes stays in the kernel, so that in the end the peer has to wait. Node's
-    /// `socket.pause`. It may be called at any time, also before connect, and wins over adding a listener.
-    ///
-    /// The peer's leaving is noticed all the same when nothing is unread.
-    pub fn pause(&self) -> &Self {
-        self.inner().reactor.borrow_mut().pause(self.key);
-        self
-    }
-
-    /// Starts `data` (again). Without a listener what comes is discarded. Node's `socket.resume`. Nothing is
-    /// delivered inside the call.
-    pub fn resume(&self) -> &Self {
-        self.inner().reactor.borrow_mut().resume(self.key);
-        self
-    }
-
-    /// Whether [`pause`](Socket::pause) is in force. Node's `socket.isPaused`.
-    pub fn is_paused(&self) -> bool {
-        self.with(|socket| socket.conn.flow() == crate::conn::Flow::Paused)
-            .unwrap_or(false)
-    }
-
-    /// Writes all that comes to `destination`, at the pace at which it drains, and ends it after `end`. Node's
-    /// `readable.pipe`. Returns the destination. `socket.pipe(socket)` echoes.
-    ///
-    /// With several destinations the slowest sets the pace. When a destination fails or closes, this socket is
-    /// unpiped and, if no other destination is left, paused; it is never destroyed.
-    pub fn pipe<'d>(&self, destination: &'d Socket) -> &'d Socket {
-        self.pipe_with(destination, PipeOptions::default())
-    }
-
-    /// As [`pipe`](Socket::pipe), with options.
-    pub fn pipe_with<'d>(&self, destination: &'d Socket, options: PipeOptions) -> &'d Socket {
-        self.handle.add_pipe(self.key, destination.key, options.end);
-        destination
-    }
-
-    /// Takes back [`pipe`](Socket::pipe) to `destination`, or all with `None`. When none is left the socket is
-    /// paused. Node's `readable.unpipe`.
-    pub fn unpipe(&self, destination: Option<&Socket>) -> &Self {
-        self.handle
-            .remove_pipes(self.key, destination.map(Socket::key));
-        self
     }
 }
 
