@@ -14,9 +14,9 @@
 //! # }
 //! ```
 //!
-//! Start at [`net`], [`EventLoop`] and [`net::Socket`]. The README has a tour of small programs and a table from Node's
-//! names to ours; CONFORMANCE.md says, row by row, how far the behaviour is Node's. What follows are the things that
-//! surprise, whichever side you come from.
+//! Start at [`net`], [`EventLoop`] and [`net::Socket`]. The README has a tour of small programs; [`porting`] has every name
+//! of Node's `net` with ours beside it; CONFORMANCE.md says, row by row, how far the behaviour is Node's. What follows
+//! are the things that surprise, whichever side you come from.
 //!
 //! # A write that is taken is not a write that arrived
 //!
@@ -125,6 +125,9 @@ pub use net::{
 pub mod sim {
     pub use crate::sys::{Faults, Sim};
 }
+
+#[doc = include_str!("porting.md")]
+pub mod porting {}
 
 /// The programs of the README, tested with those of the docs.
 #[cfg(doctest)]

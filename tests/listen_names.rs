@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 
-use common::{counter, each_form_tcp, Peer, Script, World};
+use common::{counter, each_form_tcp, Peer, World};
 use names::{each_form_resolving, ip, ips, no_resolver, port_of};
 use place::Nobody;
 use tidewheel::net::{self, Family, ListenOptions, Server};
@@ -58,7 +58,9 @@ fn a_name_is_listened_on_once_it_is_looked_up() {
             assert!(server.listening());
             let address = server.address().unwrap();
             assert_eq!(address.ip(), Some(ip("127.0.0.1")));
-            dialled.replace(Some(Peer::connect(&address)));
+            let peer = Peer::connect(&address);
+            peer.end();
+            dialled.replace(Some(peer));
         });
         let handles = world.event_loop.active_handles();
         assert_eq!(handles.len(), 1);
@@ -68,21 +70,7 @@ fn a_name_is_listened_on_once_it_is_looked_up() {
         );
         // While a name is looked up the loop is alive.
         assert!(world.event_loop.is_alive());
-        let mut end = {
-            let peer = Rc::clone(&peer);
-            Some(
-                world
-                    .event_loop
-                    .set_interval(std::time::Duration::from_millis(1), move |timer| {
-                        if let Some(peer) = peer.borrow_mut().as_mut() {
-                            peer.end();
-                            timer.clear();
-                        }
-                    }),
-            )
-        };
         world.run();
-        end.take();
         assert_eq!(peer.take().unwrap().read_all(), b"hi");
         world.assert_trace("SRV", "listening callback close");
     });

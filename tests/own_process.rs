@@ -60,7 +60,7 @@ fn a_socket_file_without_permission_denies_a_connect() {
         each_form_unix(|world| {
             let path = world.path("closed");
             let _listener = UnixListener::bind(&path).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
             let said = format!("connect EACCES {}", path.display());
             let client = Script::new("C").on_error(move |_, error| {
                 assert_eq!(error.to_string(), said);

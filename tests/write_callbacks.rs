@@ -26,7 +26,7 @@ fn thousands_of_callbacks_run_once_each_in_the_order_of_the_writes() {
         let server = serve(world, script, move |socket| {
             for number in 0..WRITES {
                 let called = Rc::clone(&called);
-                socket.write_then(&[number as u8; 700], move |_, result| {
+                socket.write_then([number as u8; 700], move |_, result| {
                     result.unwrap();
                     assert_eq!(called.get(), number);
                     called.set(number + 1);

@@ -102,9 +102,9 @@ fn over_max_queued_is_queue_full() {
         let options = ServerOptions::default().max_queued(MAX);
         let server = serve_with(world, options, Script::new("S"), move |socket| {
             // Until the kernel takes no more.
-            while socket.write(&[0; 5_000]) == WriteStatus::Flushed {}
+            while socket.write([0; 5_000]) == WriteStatus::Flushed {}
             while socket.buffer_size() + 5_000 <= MAX {
-                assert_eq!(socket.write(&[0; 5_000]), WriteStatus::Queued);
+                assert_eq!(socket.write([0; 5_000]), WriteStatus::Queued);
             }
             let room = MAX - socket.buffer_size();
             assert_eq!(socket.write(vec![0; room]), WriteStatus::Queued);
@@ -207,7 +207,7 @@ fn a_loop_that_writes_while_it_is_ok_ends_when_it_is_refused() {
             .max_queued(100_000)
             .high_water_mark(usize::MAX);
         let server = serve_with(world, options, Script::new("S"), move |socket| {
-            while socket.write(&[0; 1000]).is_ok() {
+            while socket.write([0; 1000]).is_ok() {
                 count.set(count.get() + 1);
                 assert!(socket.buffer_size() <= 100_000);
             }
@@ -226,7 +226,7 @@ fn a_writer_that_honours_queued_holds_one_chunk_against_a_slow_reader() {
         const TOTAL: usize = 32 * 1024 * 1024;
         fn pump(socket: &Socket) {
             while socket.bytes_written() < TOTAL as u64 {
-                let status = socket.write(&[7; CHUNK]);
+                let status = socket.write([7; CHUNK]);
                 assert!(socket.buffer_size() <= CHUNK);
                 if !status.is_ok() {
                     return;

@@ -22,6 +22,6 @@ pub struct LoopStats {
     pub bytes_out: u64,
     /// Errors nobody listened to.
     pub unhandled_errors: u64,
-    /// Connections accepted and closed at once for want of descriptors.
+    /// Connections accepted and closed at once, for want of descriptors or over `max_connections`.
     pub connections_dropped: u64,
 }

@@ -37,6 +37,7 @@ impl Reactor {
                     self.reserve.refill();
                 }
                 if full {
+                    self.counters.connections_dropped += 1;
                     return Step::Event(Event::Dropped {
                         server: key,
                         local: stream.local_address().ok(),

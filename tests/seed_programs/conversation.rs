@@ -80,7 +80,8 @@ fn s004_l113_client_in_trouble() {
     let (port, server) = answer(move |listener| {
         let mut waits = accept(listener);
         log.says(["Elves Connected: "]);
-        (log.line(), log.line());
+        log.line();
+        log.line();
         assert!(waits.is_next("More Arrows"));
         log.says(["Socket Timed Out"]);
         waits.say("at last");
