@@ -1,11 +1,16 @@
 //! A server that goes in peace when SIGTERM or SIGINT (Ctrl-C) asks it to.
 
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use std::time::Duration;
-use std::{io, process, thread};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::{flag, low_level::pipe};
 use tidewheel::net::Server;
+use tidewheel::Interest;
 
 /// How long connections may take to finish.
 const GRACE: Duration = Duration::from_secs(5);
@@ -13,24 +18,29 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The first signal shuts the server down, so that `run` returns when the last connection is closed; a second one ends
 /// the program at once.
 pub fn shut_down_on_signal(server: &Server) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let id = server.id();
-    // The thread cannot touch the server, but it can send a call to the loop. Unreferenced, for waiting for a signal is
-    // no reason to stay alive.
-    let remote = server.event_loop().remote();
-    remote.unref();
-    thread::spawn(move || {
-        let mut signals = signals.forever();
-        signals.next();
-        let posted = remote.post(move |event_loop| {
-            if let Some(server) = event_loop.server(id) {
-                server.shutdown(GRACE, |_, _| {});
-            }
-        });
-        if posted.is_ok() {
-            let second = signals.next().unwrap_or(SIGTERM);
-            process::exit(128 + second);
-        }
-    });
+    let (wake, woken) = UnixStream::pair()?;
+    woken.set_nonblocking(true)?;
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // In this order: only the second signal finds `asked` set.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+        pipe::register(signal, wake.try_clone()?)?;
+    }
+    let woken = Rc::new(woken);
+    let pipe = Rc::clone(&woken);
+    let server = server.clone();
+    let watch =
+        server
+            .event_loop()
+            .handle()
+            .watch(woken, Interest::READABLE, move |watch, _| {
+                if (&*pipe).read(&mut [0; 16]).is_ok() {
+                    watch.close();
+                    server.shutdown(GRACE, |_, _| {});
+                }
+            })?;
+    // Waiting for a signal is no reason to stay alive.
+    watch.unref();
     Ok(())
 }

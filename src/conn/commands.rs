@@ -38,6 +38,12 @@ impl Conn {
         }
     }
 
+    /// Books bytes that were admitted to be tried and that the kernel has taken whole, with no callback to call.
+    #[inline]
+    pub(crate) fn wrote(&mut self, len: u64) {
+        self.bytes_written += len;
+    }
+
     /// Takes an admitted payload of which the kernel already has the first `sent` bytes.
     pub(crate) fn accept(
         &mut self,

@@ -3,10 +3,11 @@
 //! What is called is leased first, so that nothing is borrowed while it runs. Guards finish what an event owes even
 //! when a callback panics: a lease is restored, the read buffer comes back, a closed slot is freed.
 
-use super::face::{Pipe, SocketCallback, TimerFace, WriteCallback};
+use super::face::{SocketCallback, TimerFace, WriteCallback};
 use super::handler::Handler;
 use super::lease::{
-    BufferLoan, Closed, ConnectDelivered, EndDelivered, EndDue, Finished, HookLease, TimerLease,
+    BufferLoan, Closed, ConnectDelivered, EndDelivered, EndDue, Finished, HookLease, Next,
+    TimerLease,
 };
 use super::listeners::EventKind;
 use super::text::call_text;
@@ -172,26 +173,29 @@ impl LoopHandle {
         let data = &buffer.buffer[..len];
         let socket = self.socket_handle(key);
         let text = self.decode(key, |decoder, text| decoder.write(data, text));
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             handler.get().on_data(&socket, data);
             if let Some(text) = text.for_handler() {
                 handler.get().on_text(&socket, text);
             }
         }
-        while let Some(mut lease) = listeners.next(|kind, callback| match kind {
+        // A listener that is to run once waits for text.
+        let wanted = |kind| match kind {
             EventKind::Data => true,
-            // One that is to run once waits for text.
             EventKind::Text => !text.is_empty(),
-            _ => is_pipe(callback),
-        }) {
+            _ => false,
+        };
+        while let Some(next) = listeners.next_or_pipe(wanted) {
+            let mut lease = match next {
+                Next::Listener(lease) => lease,
+                Next::Pipe(id, pipe) => {
+                    self.pipe_data(key, id, pipe, data);
+                    continue;
+                }
+            };
             match &mut lease.callback {
                 Some(SocketCallback::Data(call)) => call(&socket, data),
-                Some(SocketCallback::Pipe(pipe)) => {
-                    let (id, pipe) = (lease.id, *pipe);
-                    drop(lease);
-                    self.pipe_data(key, id, pipe, data);
-                }
                 Some(SocketCallback::DataOnce(_)) => {
                     if let Some(SocketCallback::DataOnce(call)) = lease.callback.take() {
                         call(&socket, data);
@@ -215,21 +219,20 @@ impl LoopHandle {
         }
         let _delivered = EndDelivered { handle: self, key };
         let socket = self.socket_handle(key);
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             handler.get().on_end(&socket);
         }
-        while let Some(mut lease) =
-            listeners.next(|kind, callback| kind == EventKind::End || is_pipe(callback))
-        {
-            match lease.callback.take() {
-                Some(SocketCallback::PlainOnce(call)) => call(&socket),
-                Some(SocketCallback::Pipe(pipe)) => {
-                    lease.callback = Some(SocketCallback::Pipe(pipe));
-                    drop(lease);
+        while let Some(next) = listeners.next_or_pipe(|kind| kind == EventKind::End) {
+            let mut lease = match next {
+                Next::Listener(lease) => lease,
+                Next::Pipe(_, pipe) => {
                     self.pipe_end(pipe);
+                    continue;
                 }
-                _ => {}
+            };
+            if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
+                call(&socket);
             }
         }
     }
@@ -248,12 +251,12 @@ impl LoopHandle {
         self.finish_pipes(key);
         let socket = self.socket_handle(key);
         let mut heard = false;
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             heard = true;
             handler.get().on_error(&socket, &error);
         }
-        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Error) {
+        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Error) {
             if let Some(SocketCallback::Error(call)) = lease.callback.take() {
                 heard = true;
                 call(&socket, &error);
@@ -279,11 +282,11 @@ impl LoopHandle {
         let _closed = Closed { handle: self, key };
         self.detach_pipes(key);
         let socket = self.socket_handle(key);
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             handler.get().on_close(&socket, had_error);
         }
-        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Close) {
+        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Close) {
             if let Some(SocketCallback::Close(call)) = lease.callback.take() {
                 call(&socket, had_error);
             }
@@ -293,11 +296,11 @@ impl LoopHandle {
     /// An event that carries nothing.
     fn emit(&self, key: Key, kind: EventKind, handle: impl FnOnce(&mut dyn Handler, &Socket)) {
         let socket = self.socket_handle(key);
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             handle(handler.get(), &socket);
         }
-        while let Some(mut lease) = listeners.next(|k, callback| k == kind && !is_pipe(callback)) {
+        while let Some(mut lease) = listeners.next(|k| k == kind) {
             match &mut lease.callback {
                 Some(SocketCallback::Plain(call)) => call(&socket),
                 Some(SocketCallback::PlainOnce(_)) => {
@@ -367,8 +370,4 @@ impl LoopHandle {
     pub(super) fn socket_handle(&self, key: Key) -> Socket {
         Socket::at(self.inner(), key)
     }
-}
-
-fn is_pipe(callback: &SocketCallback) -> bool {
-    matches!(callback, SocketCallback::Pipe(Pipe { .. }))
 }

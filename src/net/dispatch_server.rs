@@ -117,11 +117,15 @@ impl LoopHandle {
         let mut after = 0;
         loop {
             let lease = match face.borrow_mut().server(key) {
-                Some(server) => server.listeners.lease(after, end, |k, _| k == kind),
+                Some(server) => {
+                    let found = server.listeners.find(after, end, |k, _| k == kind);
+                    let id = found.map(|(id, _)| id);
+                    after = id.unwrap_or(end);
+                    id.and_then(|id| server.listeners.lease(id))
+                }
                 None => None,
             };
             let Some(lease) = lease else { return };
-            after = lease.id;
             let server = Server::at(self.inner(), key);
             match lease.callback {
                 ServerCallback::PlainOnce(call) => call(&server),

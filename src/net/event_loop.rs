@@ -222,6 +222,7 @@ impl EventLoop {
         self.run_ready();
         self.run_immediates();
         self.run_closes();
+        inner.drop_trash();
         Ok(())
     }
 
@@ -249,12 +250,14 @@ impl EventLoop {
         self.inner().reactor.borrow_mut().begin_batch();
         loop {
             let event = self.inner().reactor.borrow_mut().next_event();
+            let done = event.is_none();
             if let Some(event) = event {
                 self.dispatch(event);
+            }
+            if self.inner().reactor.borrow().has_deferred() {
                 self.run_deferred();
-            } else {
-                // Steps without an event may have left notices, of a queue that was sent, say.
-                self.run_deferred();
+            }
+            if done {
                 return;
             }
         }

@@ -1,7 +1,7 @@
 //! Leases: what is called is taken out of its place, so that nothing is borrowed while it runs, and a guard puts it
 //! back, or finishes what its event owes, even when the callback panics.
 
-use super::face::{SocketCallback, TimerFace, UnhandledHook};
+use super::face::{Pipe, SocketCallback, TimerFace, UnhandledHook};
 use super::handler::Handler;
 use super::listeners::EventKind;
 use super::{LoopHandle, Socket, Timeout};
@@ -9,58 +9,76 @@ use crate::arena::Key;
 use crate::reactor::Deferred;
 
 impl LoopHandle {
-    pub(super) fn lease_handler(&self, key: Key) -> Option<HandlerLease<'_>> {
-        let handler = self.inner().face.borrow_mut().socket(key)?.handler.take()?;
-        Some(HandlerLease {
-            handle: self,
-            key,
-            handler: Some(handler),
-        })
-    }
-
-    /// Begun before the handler runs: what that adds is first called for the next event.
-    pub(super) fn emission(&self, key: Key) -> Emission<'_> {
-        let end = self
-            .inner()
-            .face
-            .borrow_mut()
-            .socket(key)
-            .map_or(0, |socket| socket.listeners.end());
-        Emission {
+    /// The listeners of a socket and its handler, in one look. What the handler adds while it runs is first called for
+    /// the next event.
+    pub(super) fn audience(&self, key: Key) -> (Emission<'_>, Option<HandlerLease<'_>>) {
+        let mut face = self.inner().face.borrow_mut();
+        let (end, handler) = match face.socket(key) {
+            Some(socket) => (socket.listeners.end(), socket.handler.take()),
+            None => (0, None),
+        };
+        let emission = Emission {
             handle: self,
             key,
             after: 0,
             end,
-        }
+        };
+        let handler = handler.map(|handler| HandlerLease {
+            handle: self,
+            key,
+            handler: Some(handler),
+        });
+        (emission, handler)
     }
 }
 
 /// The listeners that are there now, one by one.
 pub(super) struct Emission<'a> {
-    pub(super) handle: &'a LoopHandle,
-    pub(super) key: Key,
-    pub(super) after: u32,
-    pub(super) end: u32,
+    handle: &'a LoopHandle,
+    key: Key,
+    after: u32,
+    end: u32,
+}
+
+/// What comes next in an emission.
+pub(super) enum Next<'a> {
+    Listener(ListenerLease<'a>),
+    Pipe(u32, Pipe),
 }
 
 impl<'a> Emission<'a> {
-    pub(super) fn next(
-        &mut self,
-        wanted: impl Fn(EventKind, &SocketCallback) -> bool,
-    ) -> Option<ListenerLease<'a>> {
+    /// The next listener that is wanted. Pipes are none.
+    pub(super) fn next(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<ListenerLease<'a>> {
+        loop {
+            match self.next_or_pipe(&wanted)? {
+                Next::Listener(lease) => return Some(lease),
+                Next::Pipe(..) => {}
+            }
+        }
+    }
+
+    /// The same, and the pipes in their places among the others.
+    pub(super) fn next_or_pipe(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
+        if self.after + 1 >= self.end {
+            return None;
+        }
         let mut face = self.handle.inner().face.borrow_mut();
-        let lease = face
-            .socket(self.key)?
-            .listeners
-            .lease(self.after, self.end, wanted)?;
-        self.after = lease.id;
-        Some(ListenerLease {
+        let listeners = &mut face.socket(self.key)?.listeners;
+        let (id, callback) = listeners.find(self.after, self.end, |kind, callback| {
+            matches!(callback, SocketCallback::Pipe(_)) || wanted(kind)
+        })?;
+        self.after = id;
+        if let SocketCallback::Pipe(pipe) = callback {
+            return Some(Next::Pipe(id, *pipe));
+        }
+        let lease = listeners.lease(id)?;
+        Some(Next::Listener(ListenerLease {
             handle: self.handle,
             key: self.key,
-            id: lease.id,
+            id,
             once: lease.once,
             callback: Some(lease.callback),
-        })
+        }))
     }
 }
 

@@ -54,7 +54,6 @@ pub(super) struct Listeners<C> {
 
 /// A listener that runs.
 pub(super) struct Lease<C> {
-    pub(super) id: u32,
     pub(super) callback: C,
     /// It was removed when it was leased, and is not restored.
     pub(super) once: bool,
@@ -89,28 +88,34 @@ impl<C> Listeners<C> {
         self.next_id
     }
 
-    /// Leases the first listener after `after` and before `end` that `wanted` accepts.
-    pub(super) fn lease(
-        &mut self,
+    /// The first listener after `after` and before `end` that `wanted` accepts.
+    #[inline]
+    pub(super) fn find(
+        &self,
         after: u32,
         end: u32,
         wanted: impl Fn(EventKind, &C) -> bool,
-    ) -> Option<Lease<C>> {
-        let index = self.entries.iter().position(|entry| {
-            entry.id > after
-                && entry.id < end
-                && entry
-                    .callback
-                    .as_ref()
-                    .is_some_and(|callback| wanted(entry.kind, callback))
-        })?;
+    ) -> Option<(u32, &C)> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.id > after && entry.id < end)
+            .find_map(|entry| {
+                let callback = entry.callback.as_ref()?;
+                wanted(entry.kind, callback).then_some((entry.id, callback))
+            })
+    }
+
+    /// Leases a listener that was found.
+    #[inline]
+    pub(super) fn lease(&mut self, id: u32) -> Option<Lease<C>> {
+        let index = self.entries.iter().position(|entry| entry.id == id)?;
         let entry = &mut self.entries[index];
-        let (id, once) = (entry.id, entry.once);
+        let once = entry.once;
         let callback = entry.callback.take()?;
         if once {
             self.entries.remove(index);
         }
-        Some(Lease { id, callback, once })
+        Some(Lease { callback, once })
     }
 
     /// Puts a leased listener back. If it was removed meanwhile it is returned, to be dropped by the caller.
@@ -174,11 +179,12 @@ mod tests {
         let end = listeners.end();
         let mut after = 0;
         let mut seen = Vec::new();
-        while let Some(lease) = listeners.lease(after, end, |k, _| k == kind) {
-            after = lease.id;
+        while let Some((id, _)) = listeners.find(after, end, |k, _| k == kind) {
+            let lease = listeners.lease(id).unwrap();
+            after = id;
             seen.push(lease.callback);
             if !lease.once {
-                assert_eq!(listeners.restore(lease.id, lease.callback), None);
+                assert_eq!(listeners.restore(id, lease.callback), None);
             }
         }
         seen
@@ -201,10 +207,11 @@ mod tests {
         let mut listeners = Listeners::new();
         listeners.add(EventKind::Data, false, 1);
         let end = listeners.end();
-        let lease = listeners.lease(0, end, |_, _| true).unwrap();
+        let (id, _) = listeners.find(0, end, |_, _| true).unwrap();
+        let lease = listeners.lease(id).unwrap();
         listeners.add(EventKind::Data, false, 2);
-        listeners.restore(lease.id, lease.callback);
-        assert!(listeners.lease(lease.id, end, |_, _| true).is_none());
+        listeners.restore(id, lease.callback);
+        assert!(listeners.find(id, end, |_, _| true).is_none());
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 2]);
     }
 
@@ -214,12 +221,13 @@ mod tests {
         listeners.add(EventKind::Data, false, 1);
         listeners.add(EventKind::Data, false, 2);
         let end = listeners.end();
-        let lease = listeners.lease(0, end, |_, _| true).unwrap();
+        let (id, _) = listeners.find(0, end, |_, _| true).unwrap();
+        let lease = listeners.lease(id).unwrap();
         assert_eq!(
             listeners.remove_where(|kind, _| kind == EventKind::Data),
             [2]
         );
-        assert_eq!(listeners.restore(lease.id, lease.callback), Some(1));
-        assert!(listeners.lease(lease.id, end, |_, _| true).is_none());
+        assert_eq!(listeners.restore(id, lease.callback), Some(1));
+        assert!(listeners.find(id, end, |_, _| true).is_none());
     }
 }

@@ -231,11 +231,11 @@ impl LoopHandle {
             return;
         }
         let socket = Socket::at(self.inner(), key);
-        let mut listeners = self.emission(key);
-        if let Some(mut handler) = self.lease_handler(key) {
+        let (mut listeners, handler) = self.audience(key);
+        if let Some(mut handler) = handler {
             handler.get().on_lookup(&socket, lookup);
         }
-        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Lookup) {
+        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Lookup) {
             match &mut lease.callback {
                 Some(SocketCallback::Lookup(call)) => call(&socket, lookup),
                 Some(SocketCallback::LookupOnce(_)) => {

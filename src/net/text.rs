@@ -46,11 +46,11 @@ impl LoopHandle {
 
     pub(super) fn emit_text(&self, key: Key, text: &Text) {
         let socket = self.socket_handle(key);
-        let mut listeners = self.emission(key);
-        if let (Some(text), Some(mut handler)) = (text.for_handler(), self.lease_handler(key)) {
+        let (mut listeners, handler) = self.audience(key);
+        if let (Some(text), Some(mut handler)) = (text.for_handler(), handler) {
             handler.get().on_text(&socket, text);
         }
-        while let Some(mut lease) = listeners.next(|kind, _| kind == EventKind::Text) {
+        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Text) {
             call_text(&mut lease, &socket, text);
         }
     }

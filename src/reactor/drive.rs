@@ -17,7 +17,7 @@ pub(super) const VAIN_WAKEUPS: u8 = 2;
 
 impl Reactor {
     pub(super) fn step_socket(&mut self, key: Key) -> Step {
-        let Some(socket) = self.socket_mut(key) else {
+        let Some(socket) = self.socket(key) else {
             return Step::Done;
         };
         let ready = socket.ready;
@@ -81,11 +81,17 @@ impl Reactor {
         if drained {
             socket.ready.readable = false;
         }
+        let done = drained && !socket.conn.wants_flush();
         if touched {
             self.start_idle_timer(key);
         }
         self.counters.bytes_in += read.len as u64;
-        self.charge(read.len);
+        if done {
+            // What its listeners leave to do puts it on the ready list again.
+            self.current = None;
+        } else {
+            self.charge(read.len);
+        }
         Step::Event(Event::Data { key, len: read.len })
     }
 

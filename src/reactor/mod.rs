@@ -276,6 +276,11 @@ impl Reactor {
         Ok(())
     }
 
+    #[inline]
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
     /// Nothing here needs another turn at once.
     pub(crate) fn is_idle(&self) -> bool {
         self.ready.is_empty()

@@ -145,6 +145,11 @@ impl Reactor {
                     return None;
                 };
                 match stream.write(payload.as_slice()) {
+                    Ok(n) if n == len && !callback => {
+                        socket.conn.wrote(len as u64);
+                        self.counters.bytes_out += len as u64;
+                        return Some(self.flushed(key, payload));
+                    }
                     Ok(n) => sent = n,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         self.wait_writable(key)
@@ -161,6 +166,20 @@ impl Reactor {
             Admission::Try | Admission::Queue => {}
         }
         Some(self.keep(key, payload, sent, callback))
+    }
+
+    /// The plain case: the kernel took all of it, and nobody waits to hear so.
+    fn flushed(&mut self, key: Key, payload: Payload<'_>) -> WriteStatus {
+        if let Payload::Owned(bytes) = payload {
+            self.released.push(bytes);
+        }
+        let now = self.now();
+        if let Some(Source::Socket(socket)) = self.sources.get_mut(key) {
+            if socket.conn.idle_mut().touch(now) {
+                self.start_idle_timer(key);
+            }
+        }
+        WriteStatus::Flushed
     }
 
     /// Books an admitted payload of which `sent` bytes are with the kernel.
