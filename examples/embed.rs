@@ -46,11 +46,11 @@ fn main() -> Result<(), Error> {
     server.listen(place, |server| {
         println!("listening on {}", server.address().unwrap());
     })?;
-    Ok(run(&event_loop, &server)?)
+    run(&event_loop, &server)
 }
 
 /// The other loop.
-fn run(event_loop: &EventLoop, server: &Server) -> io::Result<()> {
+fn run(event_loop: &EventLoop, server: &Server) -> Result<(), Error> {
     let mut ticks = ticks()?;
     let epoll = Epoll::new()?;
     epoll.add(event_loop, OURS)?;

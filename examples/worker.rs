@@ -142,8 +142,8 @@ fn work(jobs: &Mutex<Receiver<Job>>, remote: &Remote) {
             Err(error) => format!("{question:?}: {error}\n"),
         };
         let posted = remote.post(move |event_loop| match event_loop.socket(client) {
-            Some(socket) => answer(&socket, text),
-            None => println!("gone before the answer: {}", text.trim_end()),
+            Some(socket) if socket.writable() => answer(&socket, text),
+            _ => println!("too late: {}", text.trim_end()),
         });
         if posted.is_err() {
             return;

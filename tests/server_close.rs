@@ -111,6 +111,39 @@ fn close_comes_in_the_turn_of_the_last_connections_close_and_after_it() {
 }
 
 #[test]
+fn close_waits_for_a_socket_destroyed_in_the_close_of_another() {
+    each_case(|world| {
+        let sockets: Rc<RefCell<Vec<Socket>>> = Rc::default();
+        let all = Rc::clone(&sockets);
+        let server = noted(world, ServerOptions::default(), move || {
+            let all = Rc::clone(&all);
+            Script::new("S").on(EventKind::Close, move |_, _| {
+                for socket in all.borrow_mut().drain(..) {
+                    socket.destroy();
+                }
+            })
+        });
+        close_after(&server, 3);
+        server.on_connection(move |socket| {
+            sockets.borrow_mut().push(socket.clone());
+            if sockets.borrow().len() == 3 {
+                socket.destroy();
+            }
+        });
+        let peers: Vec<_> = (0..3).map(|_| world.peer(&server)).collect();
+        world.run();
+        drop(peers);
+        let expected = [
+            "S:close(false)",
+            "S:close(false)",
+            "S:close(false)",
+            "SRV:close",
+        ];
+        assert_eq!(world.log(), expected);
+    });
+}
+
+#[test]
 fn close_without_connections_comes_after_the_call_and_once() {
     each_case(|world| {
         let server = noted(world, ServerOptions::default(), || Script::new("S"));

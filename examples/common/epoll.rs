@@ -41,7 +41,10 @@ impl Epoll {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             other => other?,
         };
-        Ok(events.into_iter().take(count as usize).map(|event| event.u64))
+        Ok(events
+            .into_iter()
+            .take(count as usize)
+            .map(|event| event.u64))
     }
 }
 

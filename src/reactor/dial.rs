@@ -231,8 +231,16 @@ impl Reactor {
 
     /// The attempt under way is over.
     fn attempt_ended(&mut self, key: Key, error: Error) {
-        if let Some(socket) = self.socket_mut(key) {
-            socket.stream = None;
+        let Reactor {
+            sources, poller, ..
+        } = self;
+        let socket = sources
+            .get_mut(key)
+            .and_then(|source| source.as_socket_mut());
+        if let Some(socket) = socket {
+            if let (Some(stream), true) = (socket.stream.take(), socket.shared) {
+                poller.deregister(&stream);
+            }
             socket.registered = Registered::No;
         }
         if let Some((_, dial)) = self.dialling(key) {

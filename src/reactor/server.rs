@@ -30,6 +30,7 @@ impl Reactor {
         };
         inherit(&listener, server.inherited.tuning)?;
         poller.register_fd(listener.raw_fd(), key, Registered::No, Registered::Read)?;
+        server.shared = listener.is_adopted();
         server.listener = Some(listener);
         server.readable = false;
         server.starved = false;

@@ -16,6 +16,7 @@ use std::{fs, io};
 pub(crate) struct Listener {
     fd: OwnedFd,
     is_tcp: bool,
+    adopted: bool,
     file: Option<SocketFile>,
 }
 
@@ -46,6 +47,7 @@ impl Listener {
         Ok(Listener {
             fd,
             is_tcp,
+            adopted: false,
             file: None,
         })
     }
@@ -82,6 +84,7 @@ impl Listener {
         Ok(Listener {
             fd,
             is_tcp,
+            adopted: true,
             file: None,
         })
     }
@@ -123,6 +126,11 @@ impl Listener {
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
         Ok(stream::local_name(&self.fd)?.to_address())
+    }
+
+    /// Whether others may hold the same socket from the start.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.adopted
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {
