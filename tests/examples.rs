@@ -8,8 +8,12 @@ mod arguments;
 mod chat;
 #[path = "examples/echo.rs"]
 mod echo;
+#[path = "examples/kv.rs"]
+mod kv;
 #[path = "examples/proxy.rs"]
 mod proxy;
+#[path = "examples/socks.rs"]
+mod socks;
 #[path = "examples/teaching.rs"]
 mod teaching;
 #[path = "examples/timeout.rs"]

@@ -262,6 +262,28 @@ fn a_drop_listener_that_panics_hears_of_the_next_connection_too() {
 }
 
 #[test]
+fn a_text_listener_that_panics_hears_the_rest_and_no_character_is_torn() {
+    let event_loop = EventLoop::new().unwrap();
+    let (a, b) = net::pair(&event_loop).unwrap();
+    let text: Rc<RefCell<String>> = Rc::default();
+    let seen = Rc::clone(&text);
+    b.on_text(move |_, text| {
+        seen.borrow_mut().push_str(text);
+        boom();
+    });
+    let panics = Cell::new(0);
+    for byte in "aé漢".bytes() {
+        a.write([byte]);
+        let turn = AssertUnwindSafe(|| event_loop.turn(Some(Duration::ZERO)));
+        panics.set(panics.get() + usize::from(catch_unwind(turn).is_err()));
+    }
+    // An incomplete character: its replacement comes before `end`.
+    a.end_with([0xe6]);
+    assert_eq!(panics.get() + run_through(&event_loop), 4);
+    assert_eq!(*text.borrow(), "aé漢\u{fffd}");
+}
+
+#[test]
 fn a_destructor_that_panics_takes_no_other_with_it() {
     struct Boom(Rc<Cell<usize>>, bool);
     impl Drop for Boom {

@@ -58,6 +58,7 @@ impl LoopHandle {
         let failed = ListenFailed { handle: self, key };
         let listening = answer.and_then(|addresses| {
             let listener = bind_resolved(&options, &addresses)?;
+            Server::at(inner, key).may_listen()?;
             let served = inner.reactor.borrow_mut().serve(key, listener);
             served.map_err(|error| Error::system("epoll_ctl", &error))
         });

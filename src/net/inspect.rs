@@ -88,6 +88,10 @@ impl LoopHandle {
     /// # Ok(()) }
     /// ```
     pub fn active_handles(&self) -> Vec<HandleInfo> {
+        if self.inner().is_dead() {
+            // A `Remote` may outlive it, but it waits for none.
+            return Vec::new();
+        }
         let reactor = self.inner().reactor.borrow();
         let now = reactor.now();
         let mut handles: Vec<HandleInfo> = reactor
@@ -100,11 +104,10 @@ impl LoopHandle {
                 ..describe(source, now)
             })
             .collect();
-        let remotes = self.inner().mailbox.references();
-        handles.extend((0..remotes).map(|_| HandleInfo {
-            state: "waiting",
-            ..HandleInfo::of(HandleKind::Remote, true)
-        }));
+        let (referenced, others) = self.inner().mailbox.references();
+        let remote = |referenced| HandleInfo::of(HandleKind::Remote, referenced);
+        handles.extend(std::iter::repeat_n(remote(true), referenced));
+        handles.extend(std::iter::repeat_n(remote(false), others));
         handles
     }
 }

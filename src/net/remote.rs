@@ -34,7 +34,8 @@ impl From<LoopClosed> for Error {
 pub(super) struct Mailbox {
     queue: Mutex<Queue>,
     waiting: AtomicUsize,
-    /// Live `Remote`s that are referenced.
+    /// Live `Remote`s, and those of them that are referenced.
+    remotes: AtomicUsize,
     referenced: AtomicUsize,
 }
 
@@ -62,6 +63,7 @@ impl Mailbox {
                 closed: false,
             }),
             waiting: AtomicUsize::new(0),
+            remotes: AtomicUsize::new(0),
             referenced: AtomicUsize::new(0),
         }
     }
@@ -71,9 +73,12 @@ impl Mailbox {
         self.waiting.load(Ordering::Acquire)
     }
 
-    /// How many live `Remote`s are referenced.
-    pub(super) fn references(&self) -> usize {
-        self.referenced.load(Ordering::Acquire)
+    /// How many live `Remote`s are referenced, and how many are not.
+    pub(super) fn references(&self) -> (usize, usize) {
+        let referenced = self.referenced.load(Ordering::Acquire);
+        let remotes = self.remotes.load(Ordering::Acquire);
+        // They may come and go in other threads meanwhile.
+        (referenced, remotes.saturating_sub(referenced))
     }
 
     pub(super) fn is_referenced(&self) -> bool {
@@ -147,6 +152,7 @@ pub struct Remote {
 
 impl Remote {
     pub(super) fn new(mailbox: Arc<Mailbox>, referenced: bool) -> Remote {
+        mailbox.remotes.fetch_add(1, Ordering::AcqRel);
         if referenced {
             mailbox.referenced.fetch_add(1, Ordering::AcqRel);
         }
@@ -199,6 +205,7 @@ impl Drop for Remote {
         if *self.referenced.get_mut() {
             self.release();
         }
+        self.mailbox.remotes.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

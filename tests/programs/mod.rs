@@ -95,6 +95,15 @@ impl Program {
         assert!(status.unwrap().success());
     }
 
+    /// The most memory it has had so far, in bytes.
+    pub fn most_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Waits until it ends by itself.
     #[track_caller]
     pub fn ended(mut self) -> Ended {

@@ -130,13 +130,11 @@ impl Server {
         if self.inner().is_dead() {
             return Err(Error::loop_closed());
         }
-        match self.inner().reactor.borrow().server(self.key) {
-            None => return Err(Error::server_closed()),
-            Some(server) if server.is_told_to_listen() => return Err(Error::already_listening()),
-            Some(_) => {}
-        }
+        self.may_listen()?;
         match bind(options)? {
             Bound::Listening(listener) => {
+                // `configure` may have told it to listen elsewhere.
+                self.may_listen()?;
                 let mut reactor = self.inner().reactor.borrow_mut();
                 let served = reactor.serve(self.key, listener);
                 served.map_err(|error| Error::system("epoll_ctl", &error))
@@ -152,6 +150,14 @@ impl Server {
                     .ask_for_listen(self.key, &name);
                 Ok(())
             }
+        }
+    }
+
+    pub(in crate::net) fn may_listen(&self) -> Result<()> {
+        match self.inner().reactor.borrow().server(self.key) {
+            None => Err(Error::server_closed()),
+            Some(server) if server.is_told_to_listen() => Err(Error::already_listening()),
+            Some(_) => Ok(()),
         }
     }
 
