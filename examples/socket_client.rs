@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewheel::net::{self, Socket};
+use tidewheel::net::{self, Encoding, Socket};
 use tidewheel::{Error, EventLoop, LoopHandle};
 
 #[path = "common/node.rs"]
@@ -29,8 +29,9 @@ fn get_connection(event_loop: &LoopHandle, port: u16, name: &'static str) -> Soc
         println!("   local = {}", local(client));
         println!("   remote = {}", remote(client));
         client.set_timeout(Duration::from_millis(500));
-        client.on_data(move |client, data| {
-            println!("{name} From Server: {}", String::from_utf8_lossy(data));
+        client.set_encoding(Some(Encoding::Utf8));
+        client.on_text(move |client, text| {
+            println!("{name} From Server: {text}");
             client.end();
         });
         client.on_end(move |_| println!("{name} Client disconnected"));

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use tidewheel::net::{self, Address, Family, Server, Socket, WriteStatus};
+use tidewheel::net::{self, Address, Encoding, Family, Server, Socket, WriteStatus};
 use tidewheel::{Error, EventLoop};
 
 #[path = "common/node.rs"]
@@ -23,8 +23,8 @@ fn main() -> Result<(), Error> {
         println!("   local = {}", local(client));
         println!("   remote = {}", remote(client));
         client.set_timeout(Duration::from_millis(500));
-        client.on_data(|client, data| {
-            let data = String::from_utf8_lossy(data);
+        client.set_encoding(Some(Encoding::Utf8));
+        client.on_text(|client, data| {
             println!(
                 "Received data from client on port {}: {data}",
                 text(client.remote_port())

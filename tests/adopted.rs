@@ -10,7 +10,7 @@ mod sending;
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{pipe, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{each_case, each_form_tcp, Peer, Script, Transport, World};
-use kernel::wait_unread;
+use kernel::{pipe, wait_unread};
 use place::{bound, Nobody};
 use sending::{pattern, serve, Notes, TOO_MUCH};
 use tidewheel::net::{Address, EventKind, ReadyState, Socket, SocketOptions, WriteStatus};
@@ -171,7 +171,7 @@ fn anything_but_a_stream_socket_is_refused_and_closed() {
         let wrong: Vec<(&str, OwnedFd)> = vec![
             ("file", File::open("/proc/self/exe").unwrap().into()),
             ("device", File::open("/dev/null").unwrap().into()),
-            ("pipe", pipe().unwrap().0.into()),
+            ("pipe", pipe().0.into()),
             ("udp", UdpSocket::bind("127.0.0.1:0").unwrap().into()),
             ("datagram", UnixDatagram::unbound().unwrap().into()),
             ("listener", TcpListener::bind("127.0.0.1:0").unwrap().into()),

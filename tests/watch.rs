@@ -1,10 +1,12 @@
 //! `LoopHandle::watch`: descriptors that are no sockets of the loop.
 
 mod common;
+#[path = "common/kernel.rs"]
+mod kernel;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
-use std::io::{pipe, ErrorKind, PipeReader, PipeWriter, Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,11 +14,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{counter, each_case, World};
+use kernel::pipe;
 use tidewheel::{Code, EventLoop, Interest, Readiness, Watch};
 
 /// A pipe whose reading end does not block.
-fn non_blocking_pipe() -> (PipeReader, PipeWriter) {
-    let (reader, writer) = pipe().unwrap();
+fn non_blocking_pipe() -> (File, File) {
+    let (reader, writer) = pipe();
     non_blocking(reader.as_fd());
     (reader, writer)
 }
@@ -214,7 +217,7 @@ impl Drop for Noisy {
 }
 
 /// A descriptor that counts its end.
-struct Owner(PipeReader, #[allow(dead_code)] Noisy);
+struct Owner(File, #[allow(dead_code)] Noisy);
 
 impl AsFd for Owner {
     fn as_fd(&self) -> BorrowedFd<'_> {

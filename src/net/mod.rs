@@ -86,7 +86,8 @@ pub fn create_server_with(
 /// It always gives a socket, and reports every failure by `error` in a later turn. The socket may be written to, ended
 /// or paused at once; what is written leaves when it is connected.
 ///
-/// `host` is an address or `localhost` (127.0.0.1, and when that fails ::1).
+/// A port alone means `localhost` (127.0.0.1, and when that fails ::1); a host may be an address or a name. A path, for a
+/// UNIX socket, is a `Path`: `Path::new("/run/app.sock")`, for a bare text could be a host as well.
 ///
 /// ```no_run
 /// use tidewheel::{net, EventLoop};

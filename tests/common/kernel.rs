@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use tidewheel::net::Socket;
@@ -90,5 +90,15 @@ fn fd_of(peer: &Peer) -> RawFd {
     match peer {
         Peer::Tcp(stream) => stream.as_raw_fd(),
         Peer::Unix(stream) => stream.as_raw_fd(),
+    }
+}
+
+/// The reading and the writing end of a new pipe.
+pub fn pipe() -> (File, File) {
+    let mut ends = [-1; 2];
+    // SAFETY: the kernel fills in two integers; the descriptors are new and owned by nobody else.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        (File::from_raw_fd(ends[0]), File::from_raw_fd(ends[1]))
     }
 }

@@ -83,6 +83,9 @@ impl Server {
     /// `on_listening` is its first one-shot listener of this call. Node's `server.listen`.
     ///
     /// A port alone means all interfaces: `::` for IPv6 and IPv4, or `0.0.0.0` where there is no IPv6.
+    /// A path, for a UNIX socket, is a `Path`: `Path::new("/run/app.sock")`. Nothing at all, Node's `listen()`, is
+    /// `ListenOptions::default()`.
+    ///
     /// `SO_REUSEADDR` is set, so a port can be had again at once after its server is gone.
     ///
     /// # Errors

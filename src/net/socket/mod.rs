@@ -228,6 +228,8 @@ impl Socket {
     /// Sends bytes, or queues what the kernel does not take now. It never blocks. Node's `socket.write`; its boolean
     /// is [`WriteStatus::is_ok`].
     ///
+    /// Text goes as UTF-8; for another encoding write `Encoding::Latin1.encode(text)`, say.
+    ///
     /// Borrowed bytes are copied only if they must wait; a `Vec`, `String` or `Bytes` is kept and never copied. On
     /// [`Queued`](WriteStatus::Queued) wait for `drain` before you send *more*: these bytes are taken. After
     /// [`Refused`](WriteStatus::Refused) nothing was:
