@@ -15,6 +15,9 @@ use tidewheel::net::{
 };
 use tidewheel::{Code, EventLoop, Interest, LoopClosed, LoopHandle};
 
+/// Names a value in a closure, so that the closure owns it.
+fn held_by<T>(_: &T) {}
+
 /// Descriptors are counted: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -199,7 +202,7 @@ fn dead_sockets_are_destroyed_and_refuse_everything() {
 
 #[test]
 fn a_dead_socket_drops_the_owner_of_refused_bytes_at_once() {
-    struct Owner(std::sync::Arc<()>);
+    struct Owner(#[allow(dead_code)] std::sync::Arc<()>);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
             b"bytes"
@@ -337,11 +340,11 @@ fn destructors_that_run_with_the_loop_may_call_into_it() {
         )
     };
     let (listener, timer, immediate, of_server, hook) = (busy(), busy(), busy(), busy(), busy());
-    a.on_drain(move |_| drop(&listener)).set_data(busy());
+    a.on_drain(move |_| held_by(&listener)).set_data(busy());
     event_loop.set_timeout(Duration::ZERO, move |_| drop(timer));
     event_loop.set_immediate(move |_| drop(immediate));
-    server.on_close(move |_| drop(&of_server));
-    event_loop.on_unhandled_error(move |_, _| drop(&hook));
+    server.on_close(move |_| held_by(&of_server));
+    event_loop.on_unhandled_error(move |_, _| held_by(&hook));
     drop(event_loop);
     assert_eq!(dropped.get(), 6);
     assert_eq!(open_fds(), before);

@@ -11,9 +11,9 @@ use common::{counter, each_case, Peer, Script, World};
 use tidewheel::net::{self, Encoding, EventKind, Handler, ServerOptions, Socket};
 
 /// Serves a peer that sends each byte when the one before was read, then ends.
-fn drip(world: &World, encoding: Encoding, bytes: &[u8]) {
+fn drip(world: &World, encoding: Encoding, bytes: &'static [u8]) {
     let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
-    let left = Rc::new(RefCell::new(bytes.to_vec().into_iter()));
+    let left = Rc::new(RefCell::new(bytes.iter().copied()));
     let (to_send, sender) = (Rc::clone(&left), Rc::clone(&peer));
     let server = world.serve_one(move || {
         let (left, peer) = (Rc::clone(&to_send), Rc::clone(&sender));

@@ -73,7 +73,7 @@ impl LoopHandle {
     /// Calls `call` once, `after` from now at the earliest and with a resolution of 1 ms. Node's `setTimeout`.
     ///
     /// Timers that are due in one turn run in the order of their deadlines, equal ones in the order they were set.
-    /// Zero means the next turn.
+    /// Zero means the next tick, within a millisecond.
     pub fn set_timeout(
         &self,
         after: Duration,

@@ -48,6 +48,8 @@ impl Socket {
     /// # }
     /// ```
     ///
+    /// A `data` listener that panics keeps its chunk from the pipes that were added after it.
+    ///
     /// With several destinations the slowest sets the pace. When a destination fails or closes, this socket is
     /// unpiped and, if no other destination is left, paused; it is never destroyed.
     pub fn pipe<'d>(&self, destination: &'d Socket) -> &'d Socket {
