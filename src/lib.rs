@@ -121,7 +121,7 @@ pub use net::{
 };
 
 /// A simulated network and clock, with seeded faults: the whole loop runs on it without the kernel.
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub mod sim {
     pub use crate::sys::{Faults, Sim};
 }

@@ -24,7 +24,7 @@ use crate::sys::resolve;
 pub struct Builder {
     settings: Settings,
     look_up: Arc<dyn LookUp>,
-    #[cfg(feature = "sim")]
+    #[cfg(any(test, feature = "sim"))]
     sim: Option<crate::sim::Sim>,
 }
 
@@ -38,7 +38,7 @@ impl Default for Builder {
                 resolver_threads: 4,
             },
             look_up: Arc::new(resolve),
-            #[cfg(feature = "sim")]
+            #[cfg(any(test, feature = "sim"))]
             sim: None,
         }
     }
@@ -94,7 +94,7 @@ impl Builder {
     }
 
     /// Runs the loop on a simulated network and clock instead of the kernel's.
-    #[cfg(feature = "sim")]
+    #[cfg(any(test, feature = "sim"))]
     pub fn sim(mut self, sim: &crate::sim::Sim) -> Builder {
         self.sim = Some(sim.clone());
         self
@@ -106,7 +106,7 @@ impl Builder {
     ///
     /// What the system says when it has no descriptor left for epoll and the waker.
     pub fn build(self) -> Result<EventLoop> {
-        #[cfg(feature = "sim")]
+        #[cfg(any(test, feature = "sim"))]
         if let Some(sim) = &self.sim {
             let reactor = Reactor::simulated(self.settings, self.look_up, sim);
             return Ok(EventLoop::with(reactor, Mailbox::new(None)));

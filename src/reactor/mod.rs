@@ -17,9 +17,6 @@ mod source;
 mod timers;
 mod watch;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;

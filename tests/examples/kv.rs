@@ -1,5 +1,8 @@
 //! `kv`: what it answers, and to whom it listens no more for a while.
 
+use std::io::{ErrorKind, Write};
+use std::time::Duration;
+
 use super::programs::{run_example, Peer};
 use super::HERE;
 
@@ -53,6 +56,26 @@ fn keeps_no_answers_for_who_does_not_read() {
 }
 
 #[test]
+fn does_not_hear_who_does_not_read() {
+    let Some(program) = run_example("kv", [HERE]) else {
+        return;
+    };
+    let mut greedy = Peer::to(&program.address());
+    greedy.say(&format!("SET v {}\n", "v".repeat(1000)));
+    greedy.hear("OK\n");
+    let Peer::Tcp(stream) = &greedy else {
+        unreachable!()
+    };
+    let long_enough = Duration::from_millis(300);
+    stream.set_write_timeout(Some(long_enough)).unwrap();
+    // The kernel takes some MiB.
+    let error = greedy.write_all(&b"GET v\n".repeat(10_000_000));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::WouldBlock);
+    let most = program.most_memory();
+    assert!(most < 50_000_000, "it took {most} bytes");
+}
+
+#[test]
 fn puts_out_who_never_ends_a_line() {
     let Some(program) = run_example("kv", [HERE]) else {
         return;
@@ -63,7 +86,7 @@ fn puts_out_who_never_ends_a_line() {
     peer.say(&format!("DEL {key}\n"));
     peer.hear("NONE\n");
     // It may be put out before it has said all.
-    let _ = std::io::Write::write_all(&mut peer, &[b'x'; 2 * 1024 * 1024]);
+    let _ = peer.write_all(&[b'x'; 2 * 1024 * 1024]);
     drop(peer);
     let mut peer = Peer::to(&address);
     peer.say("GET x\n");
