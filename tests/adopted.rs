@@ -19,10 +19,12 @@ use std::time::Duration;
 
 use common::{each_case, each_form_tcp, Peer, Script, Transport, World};
 use kernel::{pipe, wait_unread};
-use place::{bound, Nobody};
+use place::{bound, FullQueue, Nobody};
 use sending::{pattern, serve, Notes, TOO_MUCH};
-use tidewheel::net::{Address, EventKind, ReadyState, Socket, SocketOptions, WriteStatus};
-use tidewheel::{Code, EventLoop};
+use tidewheel::net::{
+    Address, ConnectOptions, EventKind, ReadyState, Socket, SocketOptions, WriteStatus,
+};
+use tidewheel::{Code, EventLoop, Interest};
 
 /// Two ends of a connection: a descriptor, and a peer for it.
 fn connected(world: &World) -> (OwnedFd, Peer) {
@@ -223,6 +225,29 @@ fn a_descriptor_that_fails_to_connect_may_be_adopted_again() {
         };
         adopted("A");
         adopted("B");
+    });
+}
+
+/// Only TCP attempts last.
+#[test]
+fn a_descriptor_given_up_for_the_next_address_is_not_watched_any_more() {
+    each_form_tcp(|world| {
+        let full = FullQueue::new(world);
+        let kept = bound("127.0.0.1:0".parse().unwrap()).unwrap();
+        let socket = adopt(world, kept.try_clone().unwrap(), Script::new("A"));
+        let twice = vec!["127.0.0.1".parse().unwrap(); 2];
+        let options = ConnectOptions::from(("a.name", full.address.port().unwrap()))
+            .lookup(move |_, _, reply| reply.found(twice.clone()))
+            .auto_select_family_attempt_timeout(Duration::from_millis(10))
+            .connect_timeout(Duration::from_millis(60));
+        socket.connect(options, |_| panic!("connected")).unwrap();
+        world.run();
+        world.assert_trace("A", "error(ETIMEDOUT) close(true)");
+        // The same socket under the same number: the kernel would still know it.
+        let again = kept.try_clone().unwrap();
+        let watched = world.event_loop.watch(again, Interest::READABLE, |_, _| {});
+        watched.unwrap().close();
+        world.run();
     });
 }
 

@@ -174,3 +174,52 @@ fn an_attempt_without_an_answer_names_its_address() {
         world.assert_trace("C", "error(ETIMEDOUT) close(true)");
     });
 }
+
+/// Timers come before the poll, and a loop that was busy has not looked yet.
+#[test]
+fn what_has_connected_in_time_is_not_given_up() {
+    common::each_form_tcp(|world| {
+        let server = world.server_for(1, ServerOptions::default(), || Script::new("S"));
+        // Two addresses, so that each attempt has its time, too.
+        let options = ConnectOptions::from(("localhost", names::port_of(&server)))
+            .auto_select_family_attempt_timeout(ms(10))
+            .connect_timeout(ms(10));
+        let watcher = world.watcher();
+        world.event_loop.set_immediate(move |event_loop| {
+            let client = net::connect(event_loop, options, |_| {});
+            watcher.watch(&client, Script::new("C"));
+            client.end();
+        });
+        // The look-up, the attempt, and then the loop is busy.
+        world.event_loop.set_immediate(|_| {});
+        world.event_loop.set_immediate(|_| {});
+        world
+            .event_loop
+            .set_immediate(|_| std::thread::sleep(ms(30)));
+        world.run();
+        world.assert_trace("C", "connect ready finish end close(false)");
+    });
+}
+
+#[test]
+fn a_turn_that_took_long_makes_neither_the_whole_nor_an_attempt_early() {
+    common::each_form_tcp(|world| {
+        let full = FullQueue::new(world);
+        let port = full.address.port().unwrap();
+        let whole = ConnectOptions::from(full.address.clone()).connect_timeout(ms(40));
+        let attempt = names::named(port, &["127.0.0.1", "127.0.0.1"])
+            .auto_select_family_attempt_timeout(ms(40))
+            .connect_timeout(ms(60));
+        for options in [whole, attempt] {
+            let watcher = world.watcher();
+            world.event_loop.set_immediate(move |event_loop| {
+                std::thread::sleep(ms(50));
+                let started = std::time::Instant::now();
+                let script = Script::new("C")
+                    .on_error(move |_, _| assert!(started.elapsed() >= ms(40), "early"));
+                watcher.watch(&net::connect(event_loop, options, |_| {}), script);
+            });
+            world.run();
+        }
+    });
+}

@@ -3,9 +3,11 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::rc::Rc;
 
 use common::{each_form_unix, Script, World};
 use tidewheel::net::{self, Socket, SocketOptions};
@@ -72,6 +74,40 @@ fn a_listener_that_was_duplicated() {
         server.close();
         assert_eq!(watched(world), before);
         drop(copy);
+        world.run();
+    });
+}
+
+#[test]
+fn what_was_duplicated_by_configure() {
+    each_form_unix(|world| {
+        let before = watched(world);
+        let copies: Rc<RefCell<Vec<OwnedFd>>> = Rc::default();
+        let keep = || {
+            let copies = Rc::clone(&copies);
+            move |fd: BorrowedFd<'_>| {
+                copies.borrow_mut().push(fd.try_clone_to_owned()?);
+                Ok(())
+            }
+        };
+        let server = net::create_server(&world.event_loop, |_| {});
+        let options = world.listen_options().configure(keep());
+        server.listen(options, |_| {}).unwrap();
+        let options = world.connect_options(&server).configure(keep());
+        let client = world.client_with(options, Script::new("C"));
+        let event_loop = world.event_loop.handle();
+        client.on_connect(move |socket| {
+            socket.destroy();
+            server.close();
+            for socket in server.sockets() {
+                socket.destroy();
+            }
+            event_loop.stop();
+        });
+        world.run();
+        assert_eq!(copies.borrow().len(), 2);
+        assert_eq!(watched(world), before);
+        copies.borrow_mut().clear();
         world.run();
     });
 }

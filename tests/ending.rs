@@ -4,7 +4,7 @@ mod common;
 #[path = "common/sending.rs"]
 mod sending;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use common::{counter, each_case, Script};
@@ -182,7 +182,7 @@ fn an_end_in_the_last_finish_listener_still_has_its_callback() {
 }
 
 #[test]
-fn an_end_inside_a_callback_of_end_joins_it() {
+fn an_end_inside_a_callback_of_end_is_too_late() {
     each_case(|world| {
         let notes = Notes::of(world);
         let server = serve(world, Script::new("S"), move |socket| {
@@ -194,7 +194,8 @@ fn an_end_inside_a_callback_of_end_joins_it() {
         let peer = world.peer(&server);
         peer.end();
         world.run();
-        world.assert_trace("S", "inner ok finish end close(false)");
+        let code = Code::AlreadyFinished.as_str();
+        world.assert_trace("S", &format!("finish inner {code} end close(false)"));
     });
 }
 
@@ -388,5 +389,31 @@ fn after_our_end_unread_bytes_of_a_paused_socket_wait_for_the_reader() {
         peer.end();
         world.run();
         world.assert_trace("S", "finish data(6) end close(false)");
+    });
+}
+
+/// Not even one callback that always asks for the next keeps the loop from its other work.
+#[test]
+fn callbacks_that_ask_for_the_next_one_do_not_spin() {
+    fn again(socket: &Socket, calls: Rc<Cell<usize>>) {
+        calls.set(calls.get() + 1);
+        if calls.get() < 1000 {
+            socket.end_then(move |socket, _| again(socket, calls));
+        }
+    }
+    each_case(|world| {
+        let calls = counter();
+        let begun = Rc::clone(&calls);
+        let server = serve(world, Script::new("S"), move |socket| {
+            again(socket, Rc::clone(&begun));
+            let calls = Rc::clone(&begun);
+            let event_loop = socket.event_loop();
+            event_loop.set_immediate(move |_| assert!(calls.get() < 10));
+        });
+        let peer = world.peer(&server);
+        peer.end();
+        world.run();
+        assert_eq!(calls.get(), 1000);
+        world.assert_trace("S", "finish end close(false)");
     });
 }

@@ -10,6 +10,7 @@ mod place;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 
@@ -164,6 +165,42 @@ fn close_calls_a_look_up_off_without_any_event() {
         world.run();
         world.assert_trace("SRV", "listening close");
     });
+}
+
+#[test]
+fn close_calls_it_off_also_when_the_answer_is_there() {
+    let (gate, _begun) = names::Gate::new();
+    let of_loop = gate.clone();
+    let resolver = move |name: &str, _: Option<Family>| of_loop.pass(name);
+    each_form_resolving(resolver, |world| {
+        let server = noted(world);
+        server
+            .listen(("some.host", 0), |_| panic!("listening"))
+            .unwrap();
+        gate.open();
+        wait_readable(world.event_loop.as_raw_fd());
+        // What comes from other threads runs before what the answer asks for.
+        let id = server.id();
+        let remote = world.event_loop.remote();
+        remote
+            .post(move |event_loop| event_loop.server(id).unwrap().close())
+            .unwrap();
+        drop(remote);
+        world.run();
+        assert_eq!(world.log(), Vec::<String>::new());
+        assert!(!server.listening());
+    });
+}
+
+/// Waits until a turn of the loop has something to do.
+fn wait_readable(fd: RawFd) {
+    let mut poll = libc::pollfd {
+        fd,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one live `pollfd`.
+    assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 20_000) }, 1);
 }
 
 #[test]

@@ -17,13 +17,14 @@ use tidewheel::{Error, EventLoop, Interest};
 fn held_by<T>(_: &T) {}
 
 /// Whether a call is under way, and what was dropped.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Watch {
     in_call: Arc<AtomicBool>,
     alive: Arc<AtomicUsize>,
 }
 
 /// A value of the user's: its destructor must not run during a call.
+#[derive(Debug)]
 struct Loud(Watch);
 
 impl Loud {
@@ -407,4 +408,39 @@ fn a_closure_a_handler_adds_is_first_called_for_the_next_event() {
     a.end();
     event_loop.run().unwrap();
     assert_eq!(*log.borrow(), ["handler [1]", "handler [2]", "closure [2]"]);
+}
+
+/// An error may wrap one of the user's, and that may reach the loop when it is dropped.
+#[test]
+fn the_users_error_is_dropped_in_no_call_and_with_nothing_borrowed() {
+    thread_local! {
+        static OTHER: RefCell<Option<Socket>> = const { RefCell::new(None) };
+    }
+    #[derive(Debug)]
+    struct Own(Loud);
+    impl std::fmt::Display for Own {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("own")
+        }
+    }
+    impl std::error::Error for Own {}
+    impl Drop for Own {
+        fn drop(&mut self) {
+            OTHER.with_borrow(|other| other.as_ref().unwrap().write("x"));
+        }
+    }
+    let (event_loop, watch) = fresh();
+    let own = || Error::other(Own(watch.loud()));
+    let (a, b) = net::pair(&event_loop).unwrap();
+    OTHER.set(Some(b));
+    event_loop.on_unhandled_error(|_, _| {});
+    let cause = own();
+    assert_released(&event_loop, &watch, 1, || a.destroy_with(cause));
+    let (a, _b) = net::pair(&event_loop).unwrap();
+    a.destroy();
+    let late = own();
+    assert_released(&event_loop, &watch, 1, || a.destroy_with(late));
+    let gone = own();
+    assert_released(&event_loop, &watch, 1, || a.destroy_with(gone));
+    OTHER.set(None);
 }

@@ -104,8 +104,11 @@ fn pause_in_a_data_listener_takes_effect_at_once() {
                     let (socket, note) = (socket.clone(), note.clone());
                     socket.pause();
                     after_turns(&socket.event_loop().handle(), 3, move |_| {
-                        note("S:resume");
-                        socket.resume();
+                        // With nothing unread the end comes although it is paused, and the close may be first.
+                        if !socket.destroyed() {
+                            note("S:resume");
+                            socket.resume();
+                        }
                     });
                 })
             },

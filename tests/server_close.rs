@@ -420,3 +420,36 @@ fn a_listening_that_was_closed_before_it_was_told_never_is() {
         world.run();
     });
 }
+
+#[test]
+fn a_server_closed_twice_in_one_turn_waits_for_the_connections_of_its_second_listen() {
+    each_case(|world| {
+        let server = noted(world, ServerOptions::default(), || Script::new("S"));
+        let destroy = world.noter();
+        server.on_connection(move |socket| {
+            socket.server().unwrap().close();
+            let (socket, destroy) = (socket.clone(), destroy.clone());
+            let event_loop = socket.event_loop().clone();
+            // After the end of this turn.
+            event_loop.set_immediate(move |event_loop| {
+                event_loop.set_immediate(move |_| {
+                    destroy("destroy");
+                    socket.destroy();
+                });
+            });
+        });
+        let again = world.listen_options();
+        let peer = Rc::new(RefCell::new(None));
+        let kept = Rc::clone(&peer);
+        let restart = move |_: &tidewheel::LoopHandle| {
+            server.close();
+            server.listen(again, |_| {}).unwrap();
+            *kept.borrow_mut() = Some(common::Peer::connect(&server.address().unwrap()));
+        };
+        world
+            .event_loop
+            .set_timeout(std::time::Duration::ZERO, restart);
+        world.run();
+        assert_eq!(world.log(), ["destroy", "S:close(false)", "SRV:close"]);
+    });
+}

@@ -276,3 +276,26 @@ fn probes_change_nothing_that_is_seen_and_are_no_activity() {
     world.assert_trace("S", "end finish close(false)");
     world.finish();
 }
+
+/// Linux refuses a longer one.
+#[test]
+fn a_delay_of_days_is_cut_to_the_longest_there_is() {
+    each_form_tcp(|world| {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let options = ServerOptions::default()
+            .keep_alive(true)
+            .keep_alive_initial_delay(day);
+        let watcher = world.watcher();
+        let server = world.server_with(options, move |socket| {
+            assert_eq!(get(socket, IDLE), 32_767);
+            socket.set_keep_alive(true, secs(50));
+            socket.set_keep_alive(true, Some(Duration::MAX));
+            assert_eq!(get(socket, IDLE), 32_767);
+            watcher.watch(socket, Script::new("S"));
+            socket.server().unwrap().close();
+            socket.end();
+        });
+        world.client(&server, Script::new("C"));
+        world.run();
+    });
+}

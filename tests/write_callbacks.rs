@@ -383,3 +383,28 @@ fn a_panic_in_one_callback_leaves_the_others_their_turn() {
         world.assert_trace("S", "w2 ok end-cb ok finish end close(false)");
     });
 }
+
+#[test]
+fn late_callbacks_that_write_again_do_not_spin() {
+    fn again(socket: &Socket, calls: Rc<Cell<usize>>) {
+        calls.set(calls.get() + 1);
+        if calls.get() < 1000 {
+            socket.write_then("late", move |socket, _| again(socket, calls));
+        }
+    }
+    each_case(|world| {
+        let calls = counter();
+        let begun = Rc::clone(&calls);
+        let server = serve(world, Script::new("S"), move |socket| {
+            socket.destroy();
+            again(socket, Rc::clone(&begun));
+            let calls = Rc::clone(&begun);
+            let event_loop = socket.event_loop();
+            event_loop.set_immediate(move |_| assert!(calls.get() < 10));
+        });
+        let _peer = world.peer(&server);
+        world.run();
+        assert_eq!(calls.get(), 1000);
+        world.assert_trace("S", "close(false)");
+    });
+}

@@ -225,3 +225,20 @@ fn the_code_of_a_failed_write_is_the_kernels() {
         world.assert_trace("S", "w1 ECONNRESET error(ECONNRESET) close(true)");
     });
 }
+
+/// The kernel says no more of it: neither is there a hang-up, nor does it fail the read.
+#[test]
+fn a_failed_write_is_told_although_the_peer_lives_and_bytes_were_unread() {
+    each_case(|world| {
+        let notes = Notes::of(world);
+        let script = Script::new("S").on_data(|_, _| {});
+        let server = serve(world, script, move |socket| {
+            break_sending(socket);
+            socket.write_then("x", notes.done("S:w1"));
+        });
+        let mut peer = world.peer(&server);
+        peer.send(b"hello");
+        world.run();
+        world.assert_trace("S", "data(5) w1 EPIPE error(EPIPE) close(true)");
+    });
+}

@@ -82,9 +82,9 @@ impl Conn {
         self.finish_if_done(released);
     }
 
-    /// The listeners of `finish` run now: a callback given to `end` from here on is too late.
+    /// `finish` is being told: a callback given to `end` from here on is too late.
     pub(crate) fn handle_finish_begun(&mut self) {
-        self.finish_delivered = true;
+        self.finish_begun = true;
     }
 
     /// The listeners of `finish` have run.

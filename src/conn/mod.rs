@@ -104,6 +104,7 @@ pub(crate) struct Conn {
     fin_sent: bool,
     ended_by_peer: bool,
     end_delivered: bool,
+    finish_begun: bool,
     finish_delivered: bool,
     pending: Pending,
 }
@@ -125,6 +126,7 @@ impl Conn {
             fin_sent: false,
             ended_by_peer: false,
             end_delivered: false,
+            finish_begun: false,
             finish_delivered: false,
             pending: Pending::default(),
         }
@@ -147,6 +149,7 @@ impl Conn {
         if !writable {
             conn.state.end_requested();
             conn.state.shut();
+            conn.finish_begun = true;
             conn.finish_delivered = true;
         }
         conn
@@ -163,8 +166,8 @@ impl Conn {
         self.state.phase() == Phase::Open
     }
 
-    pub(crate) fn finish_delivered(&self) -> bool {
-        self.finish_delivered
+    pub(crate) fn finish_begun(&self) -> bool {
+        self.finish_begun
     }
 
     pub(crate) fn flow(&self) -> Flow {

@@ -67,9 +67,9 @@ fn first_possible(options: &ListenOptions, first: &Address, second: &Address) ->
 
 fn bind_to(options: &ListenOptions, address: &Address) -> Result<Listener> {
     let bound = || {
-        let listener = Listener::socket_for(address, options.ipv6_only, options.reuse_port)?;
+        let mut listener = Listener::socket_for(address, options.ipv6_only, options.reuse_port)?;
         if let Some(configure) = &options.configure {
-            configure.apply(listener.borrow_fd())?;
+            configure.apply(listener.share_fd())?;
         }
         let listener = listener.bind(address, options.remove_stale)?;
         // Nobody can connect before `listen`, so the permissions are never wider than asked for.

@@ -109,29 +109,34 @@ impl LoopHandle {
         false
     }
 
-    /// Calls one callback of `end()`, or emits `finish` when there is none left.
+    /// Calls one callback of `end()`, or emits `finish` when there is none left. One that came too late has a notice
+    /// of its own.
     fn dispatch_finish(&self, key: Key) -> bool {
         if !self.is_open(key) {
             return false;
         }
-        if let Some((callback, late)) = self.take_callback(key, |pending| pending.ends.pop_front())
-        {
+        self.inner().reactor.borrow_mut().finish_begun(key);
+        let first = self.take_callback(key, |pending| match pending.ends.front() {
+            Some((_, None)) => pending.ends.pop_front(),
+            _ => None,
+        });
+        if let Some((callback, _)) = first {
             // `finish` comes also if this one panics, but not if it destroys the socket.
             let mut reactor = self.inner().reactor.borrow_mut();
             reactor.notice_again(key, Notice::Finish);
             drop(reactor);
-            callback(&self.socket_handle(key), late.map_or(Ok(()), Err));
+            callback(&self.socket_handle(key), Ok(()));
             return true;
         }
         let _finished = Finished { handle: self, key };
-        self.inner().reactor.borrow_mut().finish_begun(key);
         self.emit(key, EventKind::Finish, |handler, socket| {
             handler.on_finish(socket)
         });
         false
     }
 
-    /// Fails the first callback that still waits.
+    /// Fails the first callback that still waits. One notice serves for all that waited when the socket ended; one
+    /// that came too late has its own, so that callbacks that ask for the next one cannot spin.
     fn dispatch_abort(&self, key: Key) -> bool {
         let write = self.take_callback(key, |pending| pending.writes.pop_front());
         let (what, first) = match write {
@@ -144,15 +149,18 @@ impl LoopHandle {
         let Some((callback, late)) = first else {
             return false;
         };
+        let waited = late.is_none();
         let error = {
             let mut reactor = self.inner().reactor.borrow_mut();
-            // The next one comes before anything else, and also if this one panics.
-            reactor.notice_again(key, Notice::Abort);
+            if waited {
+                // The next one comes before anything else, and also if this one panics.
+                reactor.notice_again(key, Notice::Abort);
+            }
             late.or_else(|| Some(reactor.socket(key)?.conn.abort_error(what)))
         };
         let error = error.unwrap_or_else(|| Error::stream_destroyed(what));
         callback(&self.socket_handle(key), Err(error));
-        true
+        waited
     }
 
     fn take_callback(

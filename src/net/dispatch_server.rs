@@ -170,7 +170,7 @@ impl Drop for ListenFailed<'_> {
 struct ServerLease<'a> {
     handle: &'a LoopHandle,
     key: Key,
-    id: u32,
+    id: u64,
     callback: Option<ServerCallback>,
 }
 

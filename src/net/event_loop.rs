@@ -181,6 +181,11 @@ impl EventLoop {
 
     /// How long another loop may wait for this loop's descriptor before it calls [`turn`](EventLoop::turn): zero
     /// while work waits, `None` when no timer is set.
+    ///
+    /// The other loop calls `turn(Some(Duration::ZERO))` until it is `Ok(false)`, each time asks for this time, waits
+    /// until the descriptor is readable or the time is over, and does its own work. The time is to be asked for last,
+    /// for whatever uses our sockets between the turns may leave work; and a wait that counts in milliseconds is to
+    /// be rounded up, or the last one goes round in circles. The examples `embed` and `embed_calloop` do just that.
     pub fn next_timeout(&self) -> Option<Duration> {
         if self.inner().is_idle() {
             self.inner().reactor.borrow().next_timeout()
@@ -317,7 +322,11 @@ impl Deref for EventLoop {
     }
 }
 
-/// The descriptor becomes readable when a [`turn`](EventLoop::turn) has something to do, timers excepted.
+/// The descriptor is readable when a [`turn`](EventLoop::turn) has something to do; but timers, and work that waits
+/// already, are told by [`next_timeout`](EventLoop::next_timeout) only.
+///
+/// It is to be waited for level-triggered, which is what poll(2) and epoll do unless told otherwise: a turn may leave
+/// some of the events for the next. Nothing is to be read from it.
 impl AsFd for EventLoop {
     fn as_fd(&self) -> BorrowedFd<'_> {
         crate::sys::borrow_fd(self)

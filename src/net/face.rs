@@ -110,7 +110,7 @@ pub(super) struct ServerFace {
     /// What a `listen` asks for whose name is being looked up.
     pub(super) listen_options: Option<ListenOptions>,
     /// The listener given to the `listen` under way, dropped with it.
-    pub(super) listen_callback: Option<u32>,
+    pub(super) listen_callback: Option<u64>,
     /// What `shutdown` has destroyed at its deadline.
     pub(super) destroyed: usize,
     /// The deadline of a `shutdown`.

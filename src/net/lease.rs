@@ -36,14 +36,14 @@ impl LoopHandle {
 pub(super) struct Emission<'a> {
     handle: &'a LoopHandle,
     key: Key,
-    after: u32,
-    end: u32,
+    after: u64,
+    end: u64,
 }
 
 /// What comes next in an emission.
 pub(super) enum Next<'a> {
     Listener(ListenerLease<'a>),
-    Pipe(u32, Pipe),
+    Pipe(u64, Pipe),
 }
 
 impl<'a> Emission<'a> {
@@ -86,7 +86,7 @@ impl<'a> Emission<'a> {
 pub(super) struct ListenerLease<'a> {
     pub(super) handle: &'a LoopHandle,
     pub(super) key: Key,
-    pub(super) id: u32,
+    pub(super) id: u64,
     pub(super) once: bool,
     pub(super) callback: Option<SocketCallback>,
 }
@@ -262,7 +262,7 @@ pub(super) struct Closed<'a> {
 impl Drop for Closed<'_> {
     fn drop(&mut self) {
         let inner = self.handle.inner();
-        inner.reactor.borrow_mut().close_delivered(self.key);
+        let _source = inner.reactor.borrow_mut().close_delivered(self.key);
         let callbacks = inner
             .face
             .borrow_mut()

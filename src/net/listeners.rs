@@ -40,7 +40,7 @@ pub enum EventKind {
 }
 
 struct Entry<C> {
-    id: u32,
+    id: u64,
     kind: EventKind,
     once: bool,
     /// `None` while leased.
@@ -49,7 +49,8 @@ struct Entry<C> {
 
 pub(super) struct Listeners<C> {
     entries: Vec<Entry<C>>,
-    next_id: u32,
+    /// Never wraps: a `once_drain` for each write would have used up 32 bits within days.
+    next_id: u64,
 }
 
 /// A listener that runs.
@@ -67,7 +68,7 @@ impl<C> Listeners<C> {
         }
     }
 
-    pub(super) fn add(&mut self, kind: EventKind, once: bool, callback: C) -> u32 {
+    pub(super) fn add(&mut self, kind: EventKind, once: bool, callback: C) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
         if self.entries.capacity() == 0 {
@@ -84,7 +85,7 @@ impl<C> Listeners<C> {
     }
 
     /// An emission that begins now ends before this id.
-    pub(super) fn end(&self) -> u32 {
+    pub(super) fn end(&self) -> u64 {
         self.next_id
     }
 
@@ -92,10 +93,10 @@ impl<C> Listeners<C> {
     #[inline]
     pub(super) fn find(
         &self,
-        after: u32,
-        end: u32,
+        after: u64,
+        end: u64,
         wanted: impl Fn(EventKind, &C) -> bool,
-    ) -> Option<(u32, &C)> {
+    ) -> Option<(u64, &C)> {
         self.entries
             .iter()
             .filter(|entry| entry.id > after && entry.id < end)
@@ -107,7 +108,7 @@ impl<C> Listeners<C> {
 
     /// Leases a listener that was found.
     #[inline]
-    pub(super) fn lease(&mut self, id: u32) -> Option<Lease<C>> {
+    pub(super) fn lease(&mut self, id: u64) -> Option<Lease<C>> {
         let index = self.entries.iter().position(|entry| entry.id == id)?;
         let entry = &mut self.entries[index];
         let once = entry.once;
@@ -119,7 +120,7 @@ impl<C> Listeners<C> {
     }
 
     /// Puts a leased listener back. If it was removed meanwhile it is returned, to be dropped by the caller.
-    pub(super) fn restore(&mut self, id: u32, callback: C) -> Option<C> {
+    pub(super) fn restore(&mut self, id: u64, callback: C) -> Option<C> {
         match self.entries.iter_mut().find(|entry| entry.id == id) {
             Some(entry) => {
                 entry.callback = Some(callback);
@@ -129,13 +130,13 @@ impl<C> Listeners<C> {
         }
     }
 
-    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut C> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut C> {
         let entry = self.entries.iter_mut().find(|entry| entry.id == id)?;
         entry.callback.as_mut()
     }
 
     /// Removes one listener. Leased, it will not be restored.
-    pub(super) fn remove(&mut self, id: u32) -> Option<C> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<C> {
         let index = self.entries.iter().position(|entry| entry.id == id)?;
         self.entries.remove(index).callback
     }
@@ -212,6 +213,15 @@ mod tests {
         listeners.add(EventKind::Data, false, 2);
         listeners.restore(id, lease.callback);
         assert!(listeners.find(id, end, |_, _| true).is_none());
+        assert_eq!(visit(&mut listeners, EventKind::Data), [1, 2]);
+    }
+
+    #[test]
+    fn more_than_four_billion_registrations_are_no_limit() {
+        let mut listeners = Listeners::new();
+        listeners.next_id = u64::from(u32::MAX);
+        listeners.add(EventKind::Data, false, 1);
+        listeners.add(EventKind::Data, false, 2);
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 2]);
     }
 

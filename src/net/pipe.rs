@@ -89,7 +89,7 @@ impl LoopHandle {
         }
     }
 
-    pub(super) fn pipe_data(&self, source: Key, id: u32, pipe: Pipe, data: &[u8]) {
+    pub(super) fn pipe_data(&self, source: Key, id: u64, pipe: Pipe, data: &[u8]) {
         let inner = self.inner();
         if source == pipe.destination && self.has_ended(source) {
             // An echo that was told to end, by a `shutdown` say, has said its last: what still comes is nobody's.

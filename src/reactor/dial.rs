@@ -78,7 +78,9 @@ impl Reactor {
     /// Starts to connect a new socket. Nothing is done until the caller's callback has returned.
     pub(crate) fn connect(&mut self, key: Key, plan: DialPlan) {
         let now = self.now();
-        let deadline = plan.timeout.map(|timeout| now.saturating_add(timeout));
+        // The clock is read for what must not be early.
+        let began = self.clock.read();
+        let deadline = plan.timeout.map(|timeout| began.saturating_add(timeout));
         let Some(socket) = self.socket_mut(key) else {
             return;
         };
@@ -161,7 +163,7 @@ impl Reactor {
         address: &Address,
         configured: io::Result<()>,
     ) -> bool {
-        let now = self.now();
+        let now = self.clock.read();
         let Some((_, dial)) = self.dialling(key) else {
             return true;
         };
@@ -355,6 +357,11 @@ impl Reactor {
 
     /// The time of the attempt, or of the whole, may be up.
     pub(super) fn dial_overdue(&mut self, key: Key) {
+        // Timers come before the poll: a loop that was busy must not give up what has succeeded meanwhile.
+        if let Some(socket) = self.socket_mut(key).filter(|socket| socket.is_connected()) {
+            socket.ready.writable = true;
+            return self.schedule(key);
+        }
         let now = self.clock.read();
         let address = self.socket(key).and_then(|socket| socket.trying().cloned());
         let timed_out = io::Error::from_raw_os_error(crate::sys::errno::TIMED_OUT);
@@ -388,6 +395,12 @@ impl Reactor {
 }
 
 impl SocketSource {
+    /// Whether the kernel has made the connection, told or not. The error of a failed one is not used up by asking.
+    fn is_connected(&self) -> bool {
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| stream.peer_address().is_ok())
+    }
+
     /// The address under trial.
     fn trying(&self) -> Option<&Address> {
         match &self.dial.as_ref()?.stage {

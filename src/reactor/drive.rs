@@ -81,7 +81,7 @@ impl Reactor {
         if drained {
             socket.ready.readable = false;
         }
-        let done = drained && !socket.conn.wants_flush();
+        let done = drained && !socket.conn.wants_flush() && !socket.conn.has_write_error();
         if touched {
             self.start_idle_timer(key);
         }

@@ -1,7 +1,7 @@
 //! The user's commands on one socket. Each acts at once as far as it can; what it causes waits as a notice.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::poller::Registered;
@@ -364,17 +364,21 @@ impl Reactor {
         }
     }
 
-    /// A user is about to see the number of the descriptor: from now on others may hold the same socket.
-    pub(crate) fn show_fd(&mut self, key: Key) -> Option<std::os::fd::RawFd> {
-        match self.sources.get_mut(key)? {
-            Source::Socket(socket) => {
-                socket.shared = true;
-                socket.stream.as_ref()?.raw_fd()
-            }
-            Source::Server(server) => {
-                server.shared = true;
-                Some(server.listener.as_ref()?.raw_fd())
-            }
+    /// A user is about to see the descriptor: from now on others may hold the same socket.
+    pub(crate) fn share(&mut self, key: Key) {
+        match self.sources.get_mut(key) {
+            Some(Source::Socket(socket)) => socket.shared = true,
+            Some(Source::Server(server)) => server.shared = true,
+            _ => {}
+        }
+    }
+
+    /// The number of the descriptor, for the user.
+    pub(crate) fn show_fd(&mut self, key: Key) -> Option<RawFd> {
+        self.share(key);
+        match self.sources.get(key)? {
+            Source::Socket(socket) => socket.stream.as_ref()?.raw_fd(),
+            Source::Server(server) => Some(server.listener.as_ref()?.raw_fd()),
             Source::Timer(_) | Source::Watch(_) => None,
         }
     }

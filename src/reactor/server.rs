@@ -30,7 +30,7 @@ impl Reactor {
         };
         inherit(&listener, server.inherited.tuning)?;
         poller.register_fd(listener.raw_fd(), key, Registered::No, Registered::Read)?;
-        server.shared = listener.is_adopted();
+        server.shared = listener.is_shared();
         server.listener = Some(listener);
         server.readable = false;
         server.starved = false;
@@ -137,7 +137,11 @@ impl Reactor {
     pub(crate) fn next_server_close(&mut self) -> Option<Key> {
         while let Some(key) = self.closing_servers.pop_front() {
             if let Some(Source::Server(server)) = self.sources.get_mut(key) {
-                // It may listen again meanwhile, with new connections: they are not waited for.
+                // While it listens again it may have new connections: they are not waited for. Closed once more it
+                // waits for them, and has its place here again after the last.
+                if server.open > 0 && !server.is_told_to_listen() {
+                    continue;
+                }
                 if std::mem::take(&mut server.close_owed) {
                     return Some(key);
                 }

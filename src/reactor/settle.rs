@@ -100,19 +100,19 @@ impl Reactor {
     }
 
     /// `close` was delivered: the slot is freed, and a closed server may be done.
-    pub(crate) fn close_delivered(&mut self, key: Key) {
+    /// The caller drops what is left when no borrow is: the error that ended it may be the user's.
+    pub(crate) fn close_delivered(&mut self, key: Key) -> Option<Source> {
         if let Some(socket) = self.socket_mut(key) {
             socket.conn.handle_close_delivered();
         }
-        let Some(Source::Socket(socket)) = self.remove(key) else {
-            return;
-        };
-        if let Some(key) = socket.server {
+        let source = self.remove(key)?;
+        if let Some(key) = source.as_socket().and_then(|socket| socket.server) {
             if let Some(server) = self.server_mut(key) {
                 server.open -= 1;
             }
             self.server_maybe_done(key);
         }
+        Some(source)
     }
 
     /// A callback was added to a connection that can only fail it.
@@ -136,6 +136,8 @@ impl Reactor {
 
     pub(crate) fn end_delivered(&mut self, key: Key) {
         self.with_conn(key, |conn, released| conn.handle_end_delivered(released));
+        // Its end takes a cork away.
+        self.flush_now(key);
     }
 
     pub(crate) fn finish_begun(&mut self, key: Key) {

@@ -16,7 +16,7 @@ use std::{fs, io};
 pub(crate) struct Listener {
     fd: OwnedFd,
     is_tcp: bool,
-    adopted: bool,
+    shared: bool,
     file: Option<SocketFile>,
 }
 
@@ -47,7 +47,7 @@ impl Listener {
         Ok(Listener {
             fd,
             is_tcp,
-            adopted: false,
+            shared: false,
             file: None,
         })
     }
@@ -84,7 +84,7 @@ impl Listener {
         Ok(Listener {
             fd,
             is_tcp,
-            adopted: true,
+            shared: true,
             file: None,
         })
     }
@@ -128,9 +128,15 @@ impl Listener {
         Ok(stream::local_name(&self.fd)?.to_address())
     }
 
-    /// Whether others may hold the same socket from the start.
-    pub(crate) fn is_adopted(&self) -> bool {
-        self.adopted
+    /// The descriptor on loan to one who may duplicate it.
+    pub(crate) fn share_fd(&mut self) -> BorrowedFd<'_> {
+        self.shared = true;
+        self.fd.as_fd()
+    }
+
+    /// Whether others may hold the same socket.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     pub(crate) fn raw_fd(&self) -> RawFd {

@@ -8,6 +8,8 @@ use std::{io, mem, ptr};
 /// Node's spacing and number of keep-alive probes, set together with a delay of one's own.
 const KEEP_ALIVE_INTERVAL_SECS: libc::c_int = 1;
 const KEEP_ALIVE_PROBES: libc::c_int = 10;
+/// Linux refuses a longer idle time: nine hours.
+const KEEP_ALIVE_LONGEST_SECS: libc::c_int = 32_767;
 
 pub(super) fn set_no_delay(fd: &OwnedFd, on: bool) -> io::Result<()> {
     set(
@@ -31,7 +33,9 @@ pub(super) fn set_keep_alive(fd: &OwnedFd, on: bool, delay: Option<Duration>) ->
     if !on || idle_secs == 0 {
         return Ok(());
     }
-    let idle_secs = libc::c_int::try_from(idle_secs).unwrap_or(libc::c_int::MAX);
+    let idle_secs = libc::c_int::try_from(idle_secs).map_or(KEEP_ALIVE_LONGEST_SECS, |secs| {
+        secs.min(KEEP_ALIVE_LONGEST_SECS)
+    });
     set(fd, libc::IPPROTO_TCP, KEEP_ALIVE_IDLE, idle_secs)?;
     set(
         fd,

@@ -269,15 +269,15 @@ fn a_callback_that_came_while_finish_was_told_is_not_lost() {
     assert_eq!(shell.notices(), "abort");
 }
 
-/// From the first `finish` listener on a callback of `end` is too late, and `finish` is told already.
+/// From then on a callback of `end` is too late, though `finish` is not delivered yet.
 #[test]
-fn finish_counts_as_delivered_while_it_is() {
+fn finish_has_begun_when_the_shell_says_so() {
     let mut shell = Shell::open(Limits::default());
     shell.end();
     shell.shut();
-    assert!(!shell.conn.finish_delivered());
+    assert!(!shell.conn.finish_begun());
     shell.conn.handle_finish_begun();
-    assert!(shell.conn.finish_delivered());
+    assert!(shell.conn.finish_begun());
     assert_eq!(shell.cause(), "none");
 }
 

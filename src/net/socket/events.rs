@@ -108,6 +108,20 @@ impl Socket {
     }
 
     /// Nothing moved for the idle timeout: Node's `timeout`. The connection is not touched.
+    ///
+    /// A peer that does not answer an `end` keeps the socket open, and `timeout` comes again:
+    ///
+    /// ```
+    /// # fn serve(socket: &tidewheel::net::Socket) {
+    /// socket.on_timeout(|socket| {
+    ///     if socket.writable() {
+    ///         socket.end_with("too slow\n");
+    ///     } else {
+    ///         socket.destroy(); // it was told before
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn on_timeout(&self, call: impl FnMut(&Socket) + 'static) -> &Self {
         self.listen(
             EventKind::Timeout,
@@ -127,6 +141,9 @@ impl Socket {
 
     /// It failed: Node's `error`. At most once; `close(true)` follows. Unheard it stops nothing: see
     /// [`on_unhandled_error`](crate::LoopHandle::on_unhandled_error).
+    ///
+    /// [`remote`](Socket::remote) tells the two kinds of failure apart: here it is `None` if the socket never was
+    /// connected.
     pub fn on_error(&self, call: impl FnOnce(&Socket, &Error) + 'static) -> &Self {
         self.listen(
             EventKind::Error,
@@ -145,7 +162,9 @@ impl Socket {
     }
 
     /// Sends all events to `handler`, before the closures of the same event, in place of the handler before. It makes
-    /// the socket flow, unless it is paused.
+    /// the socket flow, unless it is paused. A handler may put another in its own place, when the protocol changes; to
+    /// hand the connection on to a [`pipe`](Socket::pipe) use closures, which can be
+    /// [removed](Socket::remove_all_listeners).
     pub fn set_handler(&self, handler: impl Handler) -> &Self {
         if !self.exists() {
             self.discard(handler);
@@ -165,7 +184,10 @@ impl Socket {
     }
 
     /// Removes all listeners of one kind, and stops the emission of that event that may be under way. Pipes stay: for
-    /// them there is [`unpipe`](Socket::unpipe). So does a handler. The socket goes on flowing.
+    /// them there is [`unpipe`](Socket::unpipe). So does a handler.
+    ///
+    /// The socket goes on flowing: what comes before somebody listens again is discarded. Who listens or pipes again in
+    /// the same callback misses nothing; who does so later calls [`pause`](Socket::pause) now.
     pub fn remove_all_listeners(&self, kind: EventKind) -> &Self {
         let face = &mut *self.inner().face.borrow_mut();
         if let Some(socket) = face.socket(self.key()) {

@@ -8,7 +8,9 @@ impl Socket {
     /// Stops `data`. What comes stays in the kernel, so that in the end the peer has to wait. Node's
     /// `socket.pause`. It may be called at any time, also before connect, and wins over adding a listener.
     ///
-    /// The peer's leaving is noticed all the same when nothing is unread.
+    /// The peer's leaving is noticed all the same when nothing is unread: `end` comes, and then, unless half-open is
+    /// allowed, our side ends. So a server that pauses while it still owes answers wants
+    /// [`allow_half_open`](crate::net::ServerOptions::allow_half_open), and calls `end` itself.
     pub fn pause(&self) -> &Self {
         self.inner().reactor.borrow_mut().pause(self.key);
         self
@@ -29,6 +31,9 @@ impl Socket {
 
     /// Writes all that comes to `destination`, at the pace at which it drains, and ends it after `end`. Node's
     /// `readable.pipe`. Returns the destination. `socket.pipe(socket)` echoes.
+    ///
+    /// It makes the socket flow, unless you paused it. The destination need not be connected yet: what is piped into it
+    /// until then waits.
     ///
     /// An `end_with` of your own before the peer has ended makes the next chunk a `write` after the end, with its error,
     /// as in Node. A proxy pipes both ways, and when one side closes with an error destroys the other:

@@ -191,6 +191,10 @@ impl Socket {
             rare.configure = options.configure.clone();
         }
         let mut reactor = self.inner().reactor.borrow_mut();
+        if options.configure.is_some() {
+            // What is configured may be duplicated.
+            reactor.share(self.key);
+        }
         reactor.change_limits(self.key, |limits| options.add_limits(limits));
         reactor.tune(self.key, |tuning| options.add_tuning(tuning));
         if let Some(period) = options.timeout {
@@ -321,7 +325,7 @@ impl Socket {
         self.inner().reactor.borrow_mut().end(self.key);
     }
 
-    /// [`write`](Socket::write), then [`end`](Socket::end).
+    /// [`write`](Socket::write), then [`end`](Socket::end): so an error when our side has ended before.
     pub fn end_with<'a>(&self, data: impl Into<Chunk<'a>>) {
         let _ = self.write(data);
         self.end();
@@ -332,7 +336,7 @@ impl Socket {
     pub fn end_then(&self, done: impl FnOnce(&Socket, Result<()>) + 'static) {
         let late = self.with(|socket| {
             let conn = &socket.conn;
-            if conn.finish_delivered() {
+            if conn.finish_begun() {
                 Some(Error::already_finished("end"))
             } else if conn.destroyed() {
                 Some(
@@ -418,6 +422,10 @@ impl Socket {
     }
 
     fn destroy_because(&self, cause: Cause) {
+        if self.destroyed() {
+            // Its error may be the user's.
+            return self.discard(cause);
+        }
         self.inner().reactor.borrow_mut().destroy(self.key, cause);
         self.handle.finish_pipes(self.key);
     }
