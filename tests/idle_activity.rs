@@ -323,3 +323,24 @@ fn activity_moves_the_deadline_by_as_much_as_it_is_later() {
         });
     }
 }
+
+#[test]
+fn a_timeout_set_by_a_destructor_at_the_start_of_a_turn_counts_from_the_present() {
+    struct Sets(Socket);
+    impl Drop for Sets {
+        fn drop(&mut self) {
+            self.0.set_timeout(ms(50));
+        }
+    }
+    each_form_sim(|world, sim| {
+        let times = Rc::default();
+        let (a, b) = pair(world, ends_at_timeout(sim, &times), Script::new("B"));
+        world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+        b.set_data(Sets(a)).set_data(());
+        sim.advance(ms(100));
+        // It sets no timer before, and so need not know the time.
+        world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+        world.run();
+        assert_eq!(*times.borrow(), [150]);
+    });
+}

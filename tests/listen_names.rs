@@ -14,7 +14,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 
-use common::{counter, each_form_tcp, Peer, World};
+use common::{counter, Peer, World};
 use names::{each_form_resolving, ip, ips, no_resolver, port_of};
 use place::Nobody;
 use tidewheel::net::{self, Family, ListenOptions, Server};
@@ -341,7 +341,7 @@ impl Drop for Busy {
 
 #[test]
 fn options_are_never_dropped_inside_a_call() {
-    each_form_tcp(|world| {
+    each_form_resolving(home, |world| {
         let nobody = Nobody::new(world);
         let cell = Rc::new(RefCell::new(()));
         let dropped = counter();

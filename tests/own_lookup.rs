@@ -10,6 +10,8 @@ mod place;
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{counter, each_form_tcp, Script, World};
@@ -379,5 +381,36 @@ fn the_answer_is_activity() {
         });
         world.run();
         world.assert_trace("C", "timeout close(false)");
+    });
+}
+
+/// An error may wrap one of the user's, whose destructor must not run while the loop is at work.
+#[test]
+fn an_error_that_comes_too_late_is_dropped_in_the_next_turn() {
+    #[derive(Debug)]
+    struct Own(Arc<AtomicBool>);
+    impl std::fmt::Display for Own {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("own")
+        }
+    }
+    impl std::error::Error for Own {}
+    impl Drop for Own {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    each_form_tcp(|world| {
+        let kept = Kept::default();
+        let dropped = Arc::new(AtomicBool::new(false));
+        let late = Own(Arc::clone(&dropped));
+        let client = world.client_with(looked_up(1, keep(&kept)), Script::new("C"));
+        world.event_loop.set_immediate(move |_| {
+            client.destroy();
+            kept.take().unwrap().failed(Error::other(late));
+            assert!(!dropped.load(Ordering::Relaxed), "inside the call");
+        });
+        world.run();
+        world.assert_trace("C", "close(false)");
     });
 }

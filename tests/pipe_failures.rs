@@ -254,3 +254,26 @@ fn a_source_that_fails_leaves_its_destination_open() {
         world.assert_trace("D", "finish end close(false)");
     });
 }
+
+/// Its key may be that of the source itself, or of anybody.
+#[test]
+fn a_destination_of_another_loop_is_as_good_as_gone() {
+    each_form_unix(|world| {
+        let (source, feeder) = net::pair(&world.event_loop).unwrap();
+        let other = tidewheel::EventLoop::new().unwrap();
+        let (near, _far) = net::pair(&other).unwrap();
+        world.watch(&source, Script::new("S").no_reader());
+        feeder.on_data(|_, _| panic!("it came back"));
+        feeder.write("abc");
+        source.pipe(&near);
+        assert!(source.is_paused());
+        source.unpipe(Some(&near));
+        source.resume();
+        after_turns(&world.event_loop.handle(), 5, move |_| {
+            assert_eq!((source.bytes_read(), source.bytes_written()), (3, 0));
+            source.destroy();
+            feeder.destroy();
+        });
+        world.run();
+    });
+}

@@ -139,6 +139,29 @@ fn an_answer_that_comes_after_destroy_is_ignored() {
 }
 
 #[test]
+fn a_look_up_that_nobody_waits_for_any_more_is_not_begun() {
+    each_form_hanging(1, |world, gate, begun| {
+        let connect = |name: &'static str| {
+            let script = Script::new(name).on(EventKind::Lookup, |socket, _| socket.destroy());
+            world.client_with((name, 1).into(), script.lookups())
+        };
+        connect("first.host");
+        let given_up = connect("second.host");
+        connect("third.host");
+        assert!(world.event_loop.turn(Some(Duration::ZERO)).unwrap());
+        given_up.destroy();
+        gate.open();
+        world.run();
+        let looked_up: Vec<String> = begun.try_iter().collect();
+        assert_eq!(looked_up, ["first.host", "third.host"]);
+        world.assert_trace("second.host", "close(false)");
+        for name in ["first.host", "third.host"] {
+            world.assert_trace(name, "lookup(127.0.0.1) close(false)");
+        }
+    });
+}
+
+#[test]
 fn a_socket_whose_name_hangs_may_be_timed_out() {
     each_form_hanging(1, |world, _, _| {
         let limit = Duration::from_millis(20);

@@ -186,12 +186,12 @@ impl Conn {
         }
     }
 
-    /// An error ended it before it was connected.
     /// Our side has ended, and not because the peer's did.
     pub(crate) fn ended_by_us(&self) -> bool {
         self.state.write() != WriteSide::Open && !self.ended_by_peer
     }
 
+    /// An error ended it before it was connected.
     pub(crate) fn failed_to_connect(&self) -> bool {
         self.state.ended_connecting() && self.failure().is_some()
     }

@@ -84,11 +84,13 @@ impl LookupReply {
 
     fn answer(mut self, answer: Result<Vec<SocketAddr>>) {
         self.answered = true;
-        self.handle
-            .inner()
-            .reactor
-            .borrow_mut()
-            .resolved(self.key, answer);
+        let inner = self.handle.inner();
+        let socket = Socket::at(inner, self.key);
+        if !socket.connecting() {
+            // Its error may be the user's.
+            return socket.discard(answer);
+        }
+        inner.reactor.borrow_mut().resolved(self.key, answer);
     }
 }
 

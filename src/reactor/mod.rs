@@ -141,7 +141,7 @@ pub(crate) struct Reactor {
     poller: Poller,
     clock: Clock,
     now: Nanos,
-    /// Whether `now` is of the turn under way; outside a turn the clock is read.
+    /// Whether `now` is of the turn under way; else the clock is read.
     in_turn: bool,
     wheel: Wheel<Key>,
     /// Sources with something to do.
@@ -235,18 +235,18 @@ impl Reactor {
 impl Reactor {
     pub(crate) fn begin_turn(&mut self) {
         self.counters.turns += 1;
-        self.in_turn = true;
-        // What was deferred outside a turn comes first and may set a timer. With neither, nobody asks for the time
-        // before the poll, after which the clock is read anyway.
+        // What was deferred outside a turn comes first and may set a timer. With neither, hardly anybody asks for the
+        // time before the poll, after which the clock is read anyway.
         if !self.wheel.is_empty() || !self.deferred.is_empty() {
-            self.now = self.clock.read();
+            self.read_clock();
         }
     }
 
     /// The turn is over, or a panic has ended it.
     pub(crate) fn leave_turn(&mut self) {
+        let began = self.now();
+        let took = self.clock.read() - began;
         self.in_turn = false;
-        let took = self.clock.read() - self.now;
         self.counters.longest_turn = self.counters.longest_turn.max(took);
         self.sources.recycle();
         #[cfg(debug_assertions)]
@@ -259,6 +259,12 @@ impl Reactor {
         self.wheel.len()
     }
 
+    /// From now on this is the time of the turn.
+    fn read_clock(&mut self) {
+        self.now = self.clock.read();
+        self.in_turn = true;
+    }
+
     /// Waits for readiness, at most until the next timer and for `max_wait`, and not at all when work is left.
     pub(crate) fn poll(&mut self, max_wait: Option<Duration>, idle: bool) -> io::Result<()> {
         let timeout = if idle {
@@ -267,7 +273,7 @@ impl Reactor {
             Some(Duration::ZERO)
         };
         self.poller.poll(timeout)?;
-        self.now = self.clock.read();
+        self.read_clock();
         self.take_wakeups();
         self.take_answers();
         Ok(())

@@ -363,7 +363,7 @@ impl Server {
     /// `ERR_SERVER_NOT_RUNNING` when it does not listen; what the system says when no descriptor is left.
     pub fn try_clone_fd(&self) -> Result<OwnedFd> {
         // The duplicate keeps the socket alive after we close, so it has to leave the poll by name.
-        self.inner().reactor.borrow_mut().show_fd(self.key);
+        self.inner().reactor.borrow_mut().share(self.key);
         let reactor = self.inner().reactor.borrow();
         let listener = reactor
             .server(self.key)

@@ -1,6 +1,9 @@
 //! The flow of what comes: paused, resumed, piped.
 
+use std::rc::Rc;
+
 use super::Socket;
+use crate::arena::Key;
 use crate::conn::Flow;
 use crate::net::PipeOptions;
 
@@ -63,7 +66,8 @@ impl Socket {
 
     /// As [`pipe`](Socket::pipe), with options.
     pub fn pipe_with<'d>(&self, destination: &'d Socket, options: PipeOptions) -> &'d Socket {
-        self.handle.add_pipe(self.key, destination.key, options.end);
+        self.handle
+            .add_pipe(self.key, self.key_of(destination), options.end);
         destination
     }
 
@@ -71,7 +75,16 @@ impl Socket {
     /// paused. Node's `readable.unpipe`.
     pub fn unpipe(&self, destination: Option<&Socket>) -> &Self {
         self.handle
-            .remove_pipes(self.key, destination.map(Socket::key));
+            .remove_pipes(self.key, destination.map(|socket| self.key_of(socket)));
         self
+    }
+
+    /// A socket of another loop is as good as gone: here its key may be anybody's.
+    fn key_of(&self, destination: &Socket) -> Key {
+        if Rc::ptr_eq(self.inner(), destination.inner()) {
+            destination.key
+        } else {
+            Key::DEAD
+        }
     }
 }
