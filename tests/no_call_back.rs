@@ -417,7 +417,9 @@ fn the_users_error_is_dropped_in_no_call_and_with_nothing_borrowed() {
         static OTHER: RefCell<Option<Socket>> = const { RefCell::new(None) };
     }
     #[derive(Debug)]
-    struct Own(Loud);
+    struct Own {
+        _loud: Loud,
+    }
     impl std::fmt::Display for Own {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("own")
@@ -430,7 +432,11 @@ fn the_users_error_is_dropped_in_no_call_and_with_nothing_borrowed() {
         }
     }
     let (event_loop, watch) = fresh();
-    let own = || Error::other(Own(watch.loud()));
+    let own = || {
+        Error::other(Own {
+            _loud: watch.loud(),
+        })
+    };
     let (a, b) = net::pair(&event_loop).unwrap();
     OTHER.set(Some(b));
     event_loop.on_unhandled_error(|_, _| {});

@@ -286,3 +286,10 @@ fn timers_of_the_real_clock_are_never_early() {
     event_loop.run().unwrap();
     assert_eq!(fired.get(), 200);
 }
+
+#[test]
+fn no_number_of_events_is_too_large_to_ask_for() {
+    let event_loop = EventLoop::builder().events(usize::MAX).build().unwrap();
+    event_loop.set_immediate(|_| {});
+    assert!(!event_loop.turn(None).unwrap());
+}

@@ -12,6 +12,9 @@ use crate::reactor::{Reactor, Settings};
 use crate::resolver::LookUp;
 use crate::sys::resolve;
 
+/// There is room for so many from the start.
+const MAX_EVENTS: usize = 65_536;
+
 /// Settings of a loop, from [`EventLoop::builder`].
 ///
 /// ```
@@ -51,9 +54,9 @@ impl Builder {
         self
     }
 
-    /// Events taken from the kernel at once: 1,024 unless set. More only wait for the next turn.
+    /// Events taken from the kernel at once: 1,024 unless set, 65,536 at most. More only wait for the next turn.
     pub fn events(mut self, count: usize) -> Builder {
-        self.settings.events = count.max(1);
+        self.settings.events = count.clamp(1, MAX_EVENTS);
         self
     }
 

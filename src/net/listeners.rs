@@ -97,9 +97,10 @@ impl<C> Listeners<C> {
         end: u64,
         wanted: impl Fn(EventKind, &C) -> bool,
     ) -> Option<(u64, &C)> {
-        self.entries
+        let first = self.entries.partition_point(|entry| entry.id <= after);
+        self.entries[first..]
             .iter()
-            .filter(|entry| entry.id > after && entry.id < end)
+            .take_while(|entry| entry.id < end)
             .find_map(|entry| {
                 let callback = entry.callback.as_ref()?;
                 wanted(entry.kind, callback).then_some((entry.id, callback))
@@ -109,7 +110,7 @@ impl<C> Listeners<C> {
     /// Leases a listener that was found.
     #[inline]
     pub(super) fn lease(&mut self, id: u64) -> Option<Lease<C>> {
-        let index = self.entries.iter().position(|entry| entry.id == id)?;
+        let index = self.index(id)?;
         let entry = &mut self.entries[index];
         let once = entry.once;
         let callback = entry.callback.take()?;
@@ -121,9 +122,9 @@ impl<C> Listeners<C> {
 
     /// Puts a leased listener back. If it was removed meanwhile it is returned, to be dropped by the caller.
     pub(super) fn restore(&mut self, id: u64, callback: C) -> Option<C> {
-        match self.entries.iter_mut().find(|entry| entry.id == id) {
-            Some(entry) => {
-                entry.callback = Some(callback);
+        match self.index(id) {
+            Some(index) => {
+                self.entries[index].callback = Some(callback);
                 None
             }
             None => Some(callback),
@@ -131,13 +132,13 @@ impl<C> Listeners<C> {
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut C> {
-        let entry = self.entries.iter_mut().find(|entry| entry.id == id)?;
-        entry.callback.as_mut()
+        let index = self.index(id)?;
+        self.entries[index].callback.as_mut()
     }
 
     /// Removes one listener. Leased, it will not be restored.
     pub(super) fn remove(&mut self, id: u64) -> Option<C> {
-        let index = self.entries.iter().position(|entry| entry.id == id)?;
+        let index = self.index(id)?;
         self.entries.remove(index).callback
     }
 
@@ -163,6 +164,13 @@ impl<C> Listeners<C> {
             .iter()
             .filter(|entry| counted(entry.kind, entry.callback.as_ref()))
             .count()
+    }
+
+    /// Ids ascend, so that emitting to many listeners takes no search through all of them for each.
+    #[inline]
+    fn index(&self, id: u64) -> Option<usize> {
+        let found = self.entries.binary_search_by_key(&id, |entry| entry.id);
+        found.ok()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut C> {

@@ -332,7 +332,7 @@ impl Socket {
     }
 
     /// As [`end`](Socket::end); `done` is called just before `finish`, or with the error that prevents it:
-    /// `ERR_STREAM_ALREADY_FINISHED` when `finish` was delivered before.
+    /// `ERR_STREAM_ALREADY_FINISHED` once such callbacks, or `finish`, are being told.
     pub fn end_then(&self, done: impl FnOnce(&Socket, Result<()>) + 'static) {
         let late = self.with(|socket| {
             let conn = &socket.conn;
