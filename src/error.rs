@@ -301,6 +301,12 @@ impl Error {
         )
     }
 
+    /// A descriptor to do nothing with: nothing would ever close it.
+    pub(crate) fn neither_side() -> Self {
+        let message = "The argument 'options' must leave the descriptor readable or writable";
+        Self::new(Code::InvalidArgValue, message)
+    }
+
     /// A descriptor that is no stream socket.
     pub(crate) fn invalid_fd_type() -> Self {
         Self::new(

@@ -461,3 +461,15 @@ fn a_detach_in_a_data_listener_leaves_the_rest_unread() {
         assert!(rest == sent[64 * 1024..]);
     });
 }
+
+#[test]
+fn a_descriptor_to_do_nothing_with_is_refused() {
+    each_case(|world| {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let options = SocketOptions::default().readable(false).writable(false);
+        let error = Socket::from_fd(&world.event_loop, ours.into(), options).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgValue);
+        assert!(!world.event_loop.is_alive());
+        drop(theirs);
+    });
+}

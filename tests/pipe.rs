@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use common::{counter, each_case, each_case_on, each_form_unix, Script, World};
 use flow::{after_turns, pattern, serve_then, talk, until, Sink};
-use tidewheel::net::{self, PipeOptions, ServerOptions, Socket, WriteStatus};
+use tidewheel::net::{self, EventKind, PipeOptions, ServerOptions, Socket, WriteStatus};
 use tidewheel::EventLoop;
 
 const ONE_READ: usize = 64 * 1024;
@@ -381,5 +381,32 @@ fn a_destination_that_is_still_connecting_gets_everything_once_it_is() {
                 .count(),
             1
         );
+    });
+}
+
+#[test]
+fn a_source_that_has_ended_already_ends_its_new_destination() {
+    each_form_unix(|world| {
+        let (source, far) = pair(world);
+        let (destination, reader) = pair(world);
+        source.set_allow_half_open(true);
+        reader.set_allow_half_open(true);
+        world.watch(
+            &reader,
+            Script::new("R").on(EventKind::End, |reader, _| reader.end()),
+        );
+        let piped = (source.clone(), destination.clone());
+        source.on_end(move |source| {
+            let (_, destination) = piped;
+            // Later, so that the `end` is over and done with.
+            let source = source.clone();
+            after_turns(&source.event_loop().handle(), 3, move |_| {
+                source.pipe(&destination);
+                source.end();
+            });
+        });
+        far.end();
+        world.run();
+        world.assert_trace("R", "end finish close(false)");
     });
 }

@@ -186,6 +186,11 @@ impl Conn {
         }
     }
 
+    /// The peer has ended, while our side goes on.
+    pub(crate) fn peer_ended(&self) -> bool {
+        self.state.read() == ReadSide::Ended && !self.destroyed()
+    }
+
     /// Our side has ended, and not because the peer's did.
     pub(crate) fn ended_by_us(&self) -> bool {
         self.state.write() != WriteSide::Open && !self.ended_by_peer

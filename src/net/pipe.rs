@@ -46,7 +46,16 @@ impl LoopHandle {
                 face.socket_mut(destination).rare_mut().inbound.push(source);
             }
         }
-        inner.reactor.borrow_mut().piped(source);
+        let mut reactor = inner.reactor.borrow_mut();
+        reactor.piped(source);
+        // Its `end` was delivered already, and will not come again for the pipe.
+        if end
+            && reactor
+                .socket(source)
+                .is_some_and(|socket| socket.conn.peer_ended())
+        {
+            reactor.end(destination);
+        }
     }
 
     /// Removes the pipes from `source` to `destination`, or all. The last one gone, the source is paused.

@@ -141,7 +141,7 @@ impl Default for SocketOptions {
 
 impl SocketOptions {
     /// Whether a descriptor given to [`Socket::from_fd`](crate::net::Socket::from_fd) is read (`readable`). If
-    /// not, its peer counts as having ended. Default: true.
+    /// not, its peer counts as having ended, and that it is gone is noticed only by a write. Default: true.
     pub fn readable(mut self, readable: bool) -> Self {
         self.readable = readable;
         self

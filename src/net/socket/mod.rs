@@ -84,7 +84,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// `ERR_INVALID_FD_TYPE` for anything but a stream socket, `ERR_LOOP_CLOSED`; the descriptor is closed then.
+    /// `ERR_INVALID_FD_TYPE` for anything but a stream socket, `ERR_INVALID_ARG_VALUE` if it is to be neither readable nor
+    /// writable, `ERR_LOOP_CLOSED`; the descriptor is closed then.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -102,6 +103,9 @@ impl Socket {
         let inner = event_loop.inner();
         if inner.is_dead() {
             return Err(Error::loop_closed());
+        }
+        if !options.readable && !options.writable {
+            return Err(Error::neither_side());
         }
         let stream = Stream::from_fd(fd).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => Error::invalid_fd_type(),
