@@ -4,6 +4,8 @@ mod common;
 #[path = "common/place.rs"]
 mod place;
 
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+
 use common::{each_form_tcp, Script};
 use place::{has_ipv6, Nobody};
 use tidewheel::net::{self, EventKind, ServerOptions};
@@ -77,5 +79,31 @@ fn when_all_addresses_of_localhost_refuse_the_error_names_them_all() {
         world.client_with(port.into(), client);
         world.run();
         world.assert_trace("C", "error(ECONNREFUSED) close(true)");
+    });
+}
+
+#[test]
+fn a_lookup_listener_that_panics_keeps_neither_the_other_addresses_nor_the_connection() {
+    each_form_tcp(|world| {
+        let server = world.server_for(1, ServerOptions::default(), || {
+            Script::new("S").on(EventKind::End, |_, _| {})
+        });
+        let port = server.address().unwrap().port().unwrap();
+        let client = net::connect(&world.event_loop, ("localhost", port), |socket| {
+            socket.end()
+        });
+        let note = world.noter();
+        client.on_lookup(move |_, lookup| {
+            note(&format!("L:{}", lookup.address().unwrap()));
+            resume_unwind(Box::new("lookup"));
+        });
+        world.watch(&client, Script::new("C"));
+        for _ in 0..2 {
+            let run = catch_unwind(AssertUnwindSafe(|| world.event_loop.run()));
+            assert_eq!(run.unwrap_err().downcast_ref(), Some(&"lookup"));
+        }
+        world.run();
+        assert_eq!(world.events("L"), ["127.0.0.1", "::1"]);
+        world.assert_trace("C", "connect ready finish end close(false)");
     });
 }

@@ -48,9 +48,9 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Bytes read at once, and so the longest `data`: 64 KiB unless set. One buffer serves the whole loop.
+    /// Bytes read at once, and so the longest `data`: 64 KiB unless set, 1 GiB at most. One buffer serves the whole loop.
     pub fn read_buffer(mut self, bytes: usize) -> Builder {
-        self.settings.read_buffer = bytes.max(1);
+        self.settings.read_buffer = bytes.clamp(1, 1 << 30);
         self
     }
 

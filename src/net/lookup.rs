@@ -10,7 +10,7 @@ use super::listeners::EventKind;
 use super::{Address, Family, LoopHandle, Socket};
 use crate::arena::Key;
 use crate::error::{Code, Error, Result};
-use crate::reactor::DialStep;
+use crate::reactor::{Deferred, DialStep};
 use crate::sys::Stream;
 
 /// What a name came to: the argument of Node's `lookup` event, which comes once for each address, or once with the
@@ -200,31 +200,13 @@ impl LoopHandle {
 
     /// A name was looked up: it is told, then its addresses are tried.
     pub(super) fn dispatch_lookup(&self, key: Key) {
-        let resolution = self.inner().reactor.borrow_mut().resolution(key);
-        let Some((host, answer)) = resolution else {
-            return;
-        };
-        let _told = LookupDelivered { handle: self, key };
-        match answer {
-            Ok(addresses) => {
-                for address in addresses {
-                    let result = Ok(address.ip());
-                    self.tell_lookup(
-                        key,
-                        &Lookup {
-                            host: host.clone(),
-                            result,
-                        },
-                    );
-                }
-            }
-            Err(error) => self.tell_lookup(
-                key,
-                &Lookup {
-                    host,
-                    result: Err(error),
-                },
-            ),
+        loop {
+            let next = self.inner().reactor.borrow_mut().next_to_tell(key);
+            let Some((host, result)) = next else {
+                return self.inner().reactor.borrow_mut().begin_attempts(key);
+            };
+            let _rest = LookupRest { handle: self, key };
+            self.tell_lookup(key, &Lookup { host, result });
         }
     }
 
@@ -282,18 +264,17 @@ impl Drop for Attempt<'_> {
     }
 }
 
-/// After the listeners of `lookup` the addresses are tried.
-struct LookupDelivered<'a> {
+/// Should a listener of `lookup` panic, the rest is told and tried all the same.
+struct LookupRest<'a> {
     handle: &'a LoopHandle,
     key: Key,
 }
 
-impl Drop for LookupDelivered<'_> {
+impl Drop for LookupRest<'_> {
     fn drop(&mut self) {
-        self.handle
-            .inner()
-            .reactor
-            .borrow_mut()
-            .begin_attempts(self.key);
+        if std::thread::panicking() {
+            let mut reactor = self.handle.inner().reactor.borrow_mut();
+            reactor.deferred.push_front(Deferred::Resolved(self.key));
+        }
     }
 }

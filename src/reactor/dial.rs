@@ -57,7 +57,11 @@ pub(crate) struct Dial {
 pub(super) enum Stage {
     Begin,
     Resolving(Option<Ticket>),
-    Resolved(Result<Vec<SocketAddr>>),
+    Resolved {
+        answer: Result<Vec<SocketAddr>>,
+        /// How many of the addresses `lookup` has told.
+        told: usize,
+    },
     Trying(Connector),
 }
 
@@ -128,7 +132,7 @@ impl Reactor {
                     }
                 },
                 Stage::Trying(connector) => connector,
-                Stage::Resolving(_) | Stage::Resolved(_) => return DialStep::Wait,
+                Stage::Resolving(_) | Stage::Resolved { .. } => return DialStep::Wait,
             };
             debug_assert_eq!(conn.phase(), Phase::Connecting);
             let Some(address) = connector.next() else {
@@ -303,7 +307,12 @@ impl Reactor {
         // by what the kernel really takes.
         self.flush_now(key);
         self.settle(key);
-        Step::Event(Event::Connected(key))
+        if self.socket(key).is_some_and(|socket| socket.conn.is_open()) {
+            Step::Event(Event::Connected(key))
+        } else {
+            // The peer was gone again before we could say a word: that is all there is to tell.
+            Step::Done
+        }
     }
 
     /// The connection being made, while it is.

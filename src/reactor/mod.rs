@@ -40,6 +40,7 @@ use poller::Poller;
 pub(crate) use poller::Waker;
 
 pub(crate) use clock::nanos;
+use dial::Dial;
 pub(crate) use dial::{DialPlan, DialStep, Target};
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
 pub(crate) use watch::WatchReadiness;
@@ -160,6 +161,8 @@ pub(crate) struct Reactor {
     names: Names,
     /// Owned chunks that are done with: their owners may be the user's, so they are dropped between callbacks.
     released: Vec<Bytes>,
+    /// The same for connections that were given up while being made: their errors may be the user's.
+    retired: Vec<Dial>,
     pub(crate) counters: Counters,
 }
 
@@ -201,6 +204,7 @@ impl Reactor {
             reserve: Reserve::new(),
             names,
             released: Vec::new(),
+            retired: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -330,12 +334,15 @@ impl Reactor {
     }
 
     /// Owned chunks to drop once no borrow is left.
-    pub(crate) fn take_released(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.released)
+    pub(crate) fn take_released(&mut self) -> impl Sized + use<> {
+        (
+            std::mem::take(&mut self.released),
+            std::mem::take(&mut self.retired),
+        )
     }
 
     pub(crate) fn has_released(&self) -> bool {
-        !self.released.is_empty()
+        !self.released.is_empty() || !self.retired.is_empty()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Look-ups under way, of sockets and of servers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::dial::{Stage, Target};
@@ -122,30 +122,37 @@ impl Reactor {
             return;
         }
         let started = conn.idle_mut().touch(now);
-        dial.stage = Stage::Resolved(answer);
+        dial.stage = Stage::Resolved { answer, told: 0 };
         if started {
             self.start_idle_timer(key);
         }
         self.deferred.push_back(Deferred::Resolved(key));
     }
 
-    /// The name and the answer to it, to be told.
-    pub(crate) fn resolution(&mut self, key: Key) -> Option<(String, Result<Vec<SocketAddr>>)> {
+    /// The name and the next address of it, or the error, that `lookup` has not told yet.
+    pub(crate) fn next_to_tell(&mut self, key: Key) -> Option<(String, Result<IpAddr>)> {
         let (_, dial) = self.dialling(key)?;
-        match (&dial.plan.target, &dial.stage) {
-            (Target::Name { host, .. }, Stage::Resolved(answer)) => {
-                Some((host.clone(), answer.clone()))
-            }
-            _ => None,
-        }
+        let (Target::Name { host, .. }, Stage::Resolved { answer, told }) =
+            (&dial.plan.target, &mut dial.stage)
+        else {
+            return None;
+        };
+        let result = match answer {
+            Ok(addresses) => Ok(addresses.get(*told)?.ip()),
+            Err(error) if *told == 0 => Err(error.clone()),
+            Err(_) => return None,
+        };
+        *told += 1;
+        Some((host.clone(), result))
     }
 
-    /// The answer was told: its addresses are tried.
+    /// All of the answer was told: its addresses are tried.
     pub(crate) fn begin_attempts(&mut self, key: Key) {
         let Some((_, dial)) = self.dialling(key) else {
             return;
         };
-        let Stage::Resolved(answer) = std::mem::replace(&mut dial.stage, Stage::Begin) else {
+        let Stage::Resolved { answer, .. } = std::mem::replace(&mut dial.stage, Stage::Begin)
+        else {
             return;
         };
         let Target::Name { host, port } = &dial.plan.target else {

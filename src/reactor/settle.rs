@@ -78,6 +78,7 @@ impl Reactor {
         let server = socket.server;
         if let Some(dial) = socket.dial.take() {
             self.abandon_dial(&dial);
+            self.retired.push(*dial);
         }
         self.set_active(key, false);
         self.closing_sockets.push_back(key);
