@@ -69,7 +69,9 @@ fn much_goes_through() {
     let Some(program) = run_example("socks", [HERE]) else {
         return;
     };
-    let echo = run_example("echo", [HERE, "--half-open"]).unwrap();
+    let Some(echo) = run_example("echo", [HERE, "--half-open"]) else {
+        return;
+    };
     let mut client = Peer::to(&program.address());
     let at = echo.address().parse().unwrap();
     client
