@@ -5,44 +5,47 @@
 //! calls between two batches of events, so within a batch no index names two sources.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use slab::Slab;
 
-/// Names one value of an arena.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub(crate) struct Key {
-    index: u32,
-    /// Never zero, so that an `Option<Key>` is no larger than a `Key`.
-    generation: NonZeroU32,
-}
+/// Names one value of an arena: in the low half the index of its slot, in the high half the generation. One word, so that
+/// a lookup compares once and nothing is packed or unpacked on the way to the kernel and back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key(NonZeroU64);
 
 impl Key {
     /// A key that finds nothing: no arena grows that far.
-    pub(crate) const DEAD: Key = Key {
-        index: u32::MAX,
-        generation: NonZeroU32::MIN,
-    };
+    pub(crate) const DEAD: Key = Key::new(u32::MAX, NonZeroU32::MIN);
+
+    const fn new(index: u32, generation: NonZeroU32) -> Key {
+        // Not zero, for the generation is not.
+        match NonZeroU64::new(((generation.get() as u64) << 32) | index as u64) {
+            Some(word) => Key(word),
+            None => unreachable!(),
+        }
+    }
 
     #[inline]
     pub(crate) const fn index(self) -> usize {
-        self.index as usize
+        self.0.get() as u32 as usize
+    }
+
+    const fn generation(self) -> u32 {
+        (self.0.get() >> 32) as u32
     }
 
     /// The key as one word. Never `u64::MAX`, which stays free to mean something else.
     #[inline]
     pub(crate) const fn to_token(self) -> u64 {
-        ((self.generation.get() as u64) << 32) | self.index as u64
+        self.0.get()
     }
 
     /// The key with this token. Any word is allowed: one that is no key's token finds nothing.
     #[inline]
     pub(crate) const fn from_token(token: u64) -> Key {
-        match NonZeroU32::new((token >> 32) as u32) {
-            Some(generation) => Key {
-                index: token as u32,
-                generation,
-            },
+        match NonZeroU64::new(token) {
+            Some(word) => Key(word),
             None => Key::DEAD,
         }
     }
@@ -51,7 +54,13 @@ impl Key {
 /// Slot and generation, as in `7.1`.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.index, self.generation)
+        write!(f, "{}.{}", self.index(), self.generation())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({self})")
     }
 }
 
@@ -69,9 +78,9 @@ pub(crate) struct Arena<T> {
 }
 
 enum Slot<T> {
-    /// The generation is kept beside the value so that a lookup touches one place in memory.
+    /// The key is kept beside the value so that a lookup touches one place in memory.
     Live {
-        generation: NonZeroU32,
+        key: Key,
         value: T,
     },
     Empty,
@@ -102,15 +111,16 @@ impl<T> Arena<T> {
             self.generations.push(NonZeroU32::MIN);
         }
         let generation = self.generations[slot.key()];
-        slot.insert(Slot::Live { generation, value });
+        let key = Key::new(index, generation);
+        slot.insert(Slot::Live { key, value });
         self.live += 1;
-        Key { index, generation }
+        key
     }
 
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.slots.get(key.index()) {
-            Some(Slot::Live { generation, value }) if *generation == key.generation => Some(value),
+            Some(Slot::Live { key: own, value }) if *own == key => Some(value),
             _ => None,
         }
     }
@@ -118,7 +128,7 @@ impl<T> Arena<T> {
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.index()) {
-            Some(Slot::Live { generation, value }) if *generation == key.generation => Some(value),
+            Some(Slot::Live { key: own, value }) if *own == key => Some(value),
             _ => None,
         }
     }
@@ -132,7 +142,7 @@ impl<T> Arena<T> {
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index())?;
         match slot {
-            Slot::Live { generation, .. } if *generation == key.generation => {}
+            Slot::Live { key: own, .. } if *own == key => {}
             _ => return None,
         }
         let Slot::Live { value, .. } = std::mem::replace(slot, Slot::Empty) else {
@@ -142,7 +152,7 @@ impl<T> Arena<T> {
         let generation = &mut self.generations[key.index()];
         *generation = generation.saturating_add(1);
         if *generation != RETIRED {
-            self.emptied.push(key.index);
+            self.emptied.push(key.index() as u32);
         }
         Some(value)
     }
@@ -156,17 +166,11 @@ impl<T> Arena<T> {
 
     /// All values, by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots.iter().filter_map(|(index, slot)| match slot {
-            Slot::Live { generation, value } => Some((key(index, *generation), value)),
+        self.slots.iter().filter_map(|(_, slot)| match slot {
+            Slot::Live { key, value } => Some((*key, value)),
             Slot::Empty => None,
         })
     }
-}
-
-/// The key of an occupied slot, whose index `insert` found to fit.
-fn key(index: usize, generation: NonZeroU32) -> Key {
-    let index = index as u32;
-    Key { index, generation }
 }
 
 #[cfg(test)]
@@ -185,10 +189,7 @@ mod tests {
 
     #[test]
     fn tokens_hold_generation_and_index() {
-        let key = Key {
-            index: 7,
-            generation: NonZeroU32::new(3).unwrap(),
-        };
+        let key = Key::new(7, NonZeroU32::new(3).unwrap());
         assert_eq!(key.to_token(), (3 << 32) | 7);
         assert_eq!(Key::from_token(key.to_token()), key);
         assert_eq!(key.index(), 7);

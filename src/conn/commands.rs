@@ -9,13 +9,31 @@ use crate::error::Error;
 /// Writing.
 impl Conn {
     /// May `len` bytes be written now? A refusal has already ended the connection, where it must.
+    #[inline]
     pub(crate) fn admit(&mut self, len: usize, released: &mut Vec<Bytes>) -> Admission {
+        if self.is_clear() {
+            Admission::Try
+        } else {
+            self.admit_behind(len, released)
+        }
+    }
+
+    /// The plain case: nothing is in the way of a write.
+    #[inline]
+    pub(crate) fn is_clear(&self) -> bool {
+        self.state.phase() == Phase::Open
+            && self.state.write() == WriteSide::Open
+            && self.backlog.is_none()
+            && self.corked == 0
+    }
+
+    fn admit_behind(&mut self, len: usize, released: &mut Vec<Bytes>) -> Admission {
         match self.state.phase() {
             Phase::Closing | Phase::Closed => return Admission::Refused,
             Phase::Idle => return self.refuse(Error::socket_closed(), released),
             Phase::Connecting | Phase::Open => {}
         }
-        if self.write_error.is_some() {
+        if self.has_write_error() {
             return Admission::Refused;
         }
         if self.state.write() != WriteSide::Open {
@@ -30,12 +48,7 @@ impl Conn {
         if waiting > 0 && self.over_limit(waiting + len) {
             return self.refuse(Error::queue_full(self.limits.max_queued), released);
         }
-        let open = self.state.phase() == Phase::Open;
-        if open && self.corked == 0 && waiting == 0 {
-            Admission::Try
-        } else {
-            Admission::Queue
-        }
+        Admission::Queue
     }
 
     /// Books bytes that were admitted to be tried and that the kernel has taken whole, with no callback to call.
@@ -69,7 +82,7 @@ impl Conn {
         if sent == len {
             keep_for_release(payload, released);
         } else {
-            let queue = self.queue.get_or_insert_default();
+            let queue = self.queue_mut();
             match payload {
                 Payload::Borrowed(bytes) => queue.push_copy(&bytes[sent..]),
                 Payload::Owned(mut bytes) => {
@@ -122,10 +135,10 @@ impl Conn {
 
     fn mark(&mut self) {
         let position = self.bytes_written;
-        if self.state.phase() == Phase::Open && self.queue.is_none() {
+        if self.state.phase() == Phase::Open && self.backlog.is_none() {
             self.pending.wrote += 1;
         } else {
-            self.queue.get_or_insert_default().mark(position);
+            self.queue_mut().mark(position);
         }
     }
 
@@ -155,9 +168,7 @@ impl Conn {
         if !self.state.destroyed(cause) {
             return false;
         }
-        if let Some(mut queue) = self.queue.take() {
-            queue.clear(released);
-        }
+        self.give_up_queue(released);
         self.pending = Pending {
             wrote: self.pending.wrote,
             error: failed,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::state::{Cause, Phase, WriteSide};
-use super::Conn;
+use super::{Backlog, Conn};
 use crate::error::Error;
 
 impl Conn {
@@ -20,11 +20,11 @@ impl Conn {
 
     /// The peer's FIN, after all its bytes. True: deliver `end`.
     pub(crate) fn handle_eof(&mut self) -> bool {
-        self.write_error.is_none() && self.state.peer_ended()
+        !self.has_write_error() && self.state.peer_ended()
     }
 
     pub(crate) fn handle_written(&mut self, sent: usize, released: &mut Vec<Bytes>) {
-        if let Some(queue) = &mut self.queue {
+        if let Some(Backlog::Queue(queue)) = self.backlog.as_deref_mut() {
             queue.advance(sent, released);
         }
         self.settle_queue();
@@ -39,7 +39,7 @@ impl Conn {
     }
 
     pub(crate) fn handle_read_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
-        match self.write_error.take() {
+        match self.take_write_error() {
             Some(stored) => self.fail_write(stored, released),
             None => {
                 self.destroy(Cause::Failed(error), released);
@@ -50,13 +50,12 @@ impl Conn {
     /// The kernel refused bytes. What it still holds for us is read before that is told, if anybody reads.
     pub(crate) fn handle_write_error(&mut self, error: Error, released: &mut Vec<Bytes>) {
         let drainable = self.will_read();
-        if let Some(queue) = &mut self.queue {
-            // Its marks go, too: their callbacks fail together with the rest, in order.
-            queue.clear(released);
-        }
-        self.queue = None;
+        // The first is the one that is told.
+        let error = self.take_write_error().unwrap_or(error);
+        // The marks go with the queue: their callbacks fail together with the rest, in order.
+        self.give_up_queue(released);
         if drainable {
-            self.write_error.get_or_insert(error);
+            self.backlog = Some(Box::new(Backlog::Failed(error)));
         } else {
             self.fail_write(error, released);
         }
@@ -64,7 +63,7 @@ impl Conn {
 
     /// Nothing more can be read although a write has failed: report that.
     pub(crate) fn settle_write_error(&mut self, released: &mut Vec<Bytes>) -> bool {
-        match self.write_error.take() {
+        match self.take_write_error() {
             Some(error) => {
                 self.fail_write(error, released);
                 true
@@ -114,11 +113,13 @@ impl Conn {
 
     /// Books what the queue has finished, and gives it up once nothing waits.
     fn settle_queue(&mut self) {
-        let Some(queue) = &mut self.queue else { return };
+        let Some(Backlog::Queue(queue)) = self.backlog.as_deref_mut() else {
+            return;
+        };
         let sent = self.bytes_written - queue.len() as u64;
         self.pending.wrote += queue.take_marks(sent);
         if queue.is_idle() {
-            self.queue = None;
+            self.backlog = None;
         }
         if self.drain_is_due() {
             self.pending.drain = true;
@@ -130,6 +131,24 @@ impl Conn {
             && self.buffer_size() == 0
             && self.state.phase() == Phase::Open
             && self.state.write() == WriteSide::Open
-            && self.write_error.is_none()
+            && !self.has_write_error()
+    }
+
+    fn take_write_error(&mut self) -> Option<Error> {
+        if !self.has_write_error() {
+            return None;
+        }
+        match *self.backlog.take()? {
+            Backlog::Failed(error) => Some(error),
+            Backlog::Queue(_) => None,
+        }
+    }
+
+    /// What waits is not sent.
+    pub(super) fn give_up_queue(&mut self, released: &mut Vec<Bytes>) {
+        if let Some(Backlog::Queue(queue)) = self.backlog.as_deref_mut() {
+            queue.clear(released);
+        }
+        self.backlog = None;
     }
 }

@@ -82,15 +82,21 @@ struct Pending {
     error_first: bool,
 }
 
+/// What is in front of the next write.
+#[derive(Debug)]
+enum Backlog {
+    Queue(WriteQueue),
+    /// A write has failed, which is reported once what the kernel still holds is read.
+    Failed(Error),
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Conn {
     state: State,
     limits: Limits,
-    /// Only while something waits.
-    queue: Option<Box<WriteQueue>>,
-    /// A failed write, reported once what the kernel still holds is read.
-    write_error: Option<Error>,
+    /// Only while a write cannot go straight to the kernel.
+    backlog: Option<Box<Backlog>>,
     bytes_read: u64,
     bytes_written: u64,
     idle: Idle,
@@ -114,8 +120,7 @@ impl Conn {
         Conn {
             state: State::new(),
             limits,
-            queue: None,
-            write_error: None,
+            backlog: None,
             bytes_read: 0,
             bytes_written: 0,
             idle: Idle::default(),
@@ -218,7 +223,7 @@ impl Conn {
     pub(crate) fn writable(&self) -> bool {
         matches!(self.phase(), Phase::Connecting | Phase::Open)
             && self.state.write() == WriteSide::Open
-            && self.write_error.is_none()
+            && !self.has_write_error()
     }
 
     pub(crate) fn destroyed(&self) -> bool {
@@ -230,7 +235,7 @@ impl Conn {
     }
 
     pub(crate) fn buffer_size(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len())
+        self.queue().map_or(0, WriteQueue::len)
     }
 
     pub(crate) fn bytes_read(&self) -> u64 {

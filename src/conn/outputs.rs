@@ -3,9 +3,16 @@
 use std::io::IoSlice;
 
 use super::state::{Flow, Phase, ReadSide, WriteSide};
-use super::{Conn, Notice, CORK_LIMIT};
+use super::write_queue::WriteQueue;
+use super::{Backlog, Conn, Notice, CORK_LIMIT};
 
 impl Conn {
+    /// The plain case: open on both sides, flowing, and nothing waits. There is nothing to do but to read.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.state.is_plain() && self.backlog.is_none() && self.resting == 0
+    }
+
     /// Bytes are to be read: somebody wants them, or nobody ever will and our side has said all it had to say.
     #[inline]
     pub(crate) fn wants_read(&self) -> bool {
@@ -47,16 +54,34 @@ impl Conn {
         self.state.phase() == Phase::Open
             && self.state.write() == WriteSide::Ending
             && self.buffer_size() == 0
-            && self.write_error.is_none()
+            && !self.has_write_error()
     }
 
     pub(crate) fn has_write_error(&self) -> bool {
-        self.write_error.is_some()
+        matches!(self.backlog.as_deref(), Some(Backlog::Failed(_)))
+    }
+
+    pub(super) fn queue(&self) -> Option<&WriteQueue> {
+        match self.backlog.as_deref() {
+            Some(Backlog::Queue(queue)) => Some(queue),
+            _ => None,
+        }
+    }
+
+    /// The queue, made on first use. Nothing is queued behind a failed write.
+    pub(super) fn queue_mut(&mut self) -> &mut WriteQueue {
+        let backlog = self
+            .backlog
+            .get_or_insert_with(|| Box::new(Backlog::Queue(WriteQueue::default())));
+        match &mut **backlog {
+            Backlog::Queue(queue) => queue,
+            Backlog::Failed(_) => unreachable!("a write behind a failed one is refused"),
+        }
     }
 
     /// What to send next, oldest first.
     pub(crate) fn transmit<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.fill(slices))
+        self.queue().map_or(0, |queue| queue.fill(slices))
     }
 
     /// The next event to deliver after the running callback.

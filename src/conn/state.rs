@@ -68,13 +68,39 @@ pub(crate) enum Cause {
     Failed(Error),
 }
 
-/// The state and its transitions.
-#[derive(Debug)]
-pub(crate) struct State {
+/// Four bytes in a row, to be compared as one word.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Sides {
     phase: Phase,
     read: ReadSide,
     write: WriteSide,
     flow: Flow,
+}
+
+impl Sides {
+    const PLAIN: Sides = Sides {
+        phase: Phase::Open,
+        read: ReadSide::Open,
+        write: WriteSide::Open,
+        flow: Flow::Flowing,
+    };
+
+    #[inline]
+    const fn word(self) -> u32 {
+        u32::from_ne_bytes([
+            self.phase as u8,
+            self.read as u8,
+            self.write as u8,
+            self.flow as u8,
+        ])
+    }
+}
+
+/// The state and its transitions.
+#[derive(Debug)]
+pub(crate) struct State {
+    sides: Sides,
     /// It ended while it was connecting.
     ended_connecting: bool,
     cause: Cause,
@@ -83,29 +109,37 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new() -> State {
         State {
-            phase: Phase::Idle,
-            read: ReadSide::Open,
-            write: WriteSide::Open,
-            flow: Flow::Initial,
+            sides: Sides {
+                phase: Phase::Idle,
+                read: ReadSide::Open,
+                write: WriteSide::Open,
+                flow: Flow::Initial,
+            },
             ended_connecting: false,
             cause: Cause::Destroyed,
         }
     }
 
+    /// Open on both sides, and bytes are wanted.
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.sides.word() == Sides::PLAIN.word()
+    }
+
     pub(crate) fn phase(&self) -> Phase {
-        self.phase
+        self.sides.phase
     }
 
     pub(crate) fn read(&self) -> ReadSide {
-        self.read
+        self.sides.read
     }
 
     pub(crate) fn write(&self) -> WriteSide {
-        self.write
+        self.sides.write
     }
 
     pub(crate) fn flow(&self) -> Flow {
-        self.flow
+        self.sides.flow
     }
 
     /// It ended while it was connecting.
@@ -115,21 +149,21 @@ impl State {
 
     /// Why it ended; `None` while it lives.
     pub(crate) fn cause(&self) -> Option<&Cause> {
-        matches!(self.phase, Phase::Closing | Phase::Closed).then_some(&self.cause)
+        matches!(self.sides.phase, Phase::Closing | Phase::Closed).then_some(&self.cause)
     }
 
     pub(crate) fn connect_started(&mut self) -> bool {
-        let allowed = self.phase == Phase::Idle;
+        let allowed = self.sides.phase == Phase::Idle;
         if allowed {
-            self.phase = Phase::Connecting;
+            self.sides.phase = Phase::Connecting;
         }
         allowed
     }
 
     pub(crate) fn connected(&mut self) -> bool {
-        let allowed = self.phase == Phase::Connecting;
+        let allowed = self.sides.phase == Phase::Connecting;
         if allowed {
-            self.phase = Phase::Open;
+            self.sides.phase = Phase::Open;
         }
         allowed
     }
@@ -140,71 +174,71 @@ impl State {
     }
 
     pub(crate) fn peer_ended(&mut self) -> bool {
-        let allowed = self.phase == Phase::Open && self.read == ReadSide::Open;
+        let allowed = self.sides.phase == Phase::Open && self.sides.read == ReadSide::Open;
         if allowed {
-            self.read = ReadSide::Ended;
+            self.sides.read = ReadSide::Ended;
         }
         allowed
     }
 
     pub(crate) fn end_requested(&mut self) -> bool {
-        let allowed =
-            matches!(self.phase, Phase::Connecting | Phase::Open) && self.write == WriteSide::Open;
+        let allowed = matches!(self.sides.phase, Phase::Connecting | Phase::Open)
+            && self.sides.write == WriteSide::Open;
         if allowed {
-            self.write = WriteSide::Ending;
+            self.sides.write = WriteSide::Ending;
         }
         allowed
     }
 
     pub(crate) fn shut(&mut self) -> bool {
-        let allowed = self.phase == Phase::Open && self.write == WriteSide::Ending;
+        let allowed = self.sides.phase == Phase::Open && self.sides.write == WriteSide::Ending;
         if allowed {
-            self.write = WriteSide::Shut;
+            self.sides.write = WriteSide::Shut;
         }
         allowed
     }
 
     /// A reader was attached: bytes flow unless `pause()` was called, which wins.
     pub(crate) fn reader_attached(&mut self) -> bool {
-        let allowed = self.flow == Flow::Initial;
+        let allowed = self.sides.flow == Flow::Initial;
         if allowed {
-            self.flow = Flow::Flowing;
+            self.sides.flow = Flow::Flowing;
         }
         allowed
     }
 
     /// A pipe was attached: as a reader, and it takes up again what the last pipe has left.
     pub(crate) fn piped(&mut self) {
-        if matches!(self.flow, Flow::Initial | Flow::Unpiped) {
-            self.flow = Flow::Flowing;
+        if matches!(self.sides.flow, Flow::Initial | Flow::Unpiped) {
+            self.sides.flow = Flow::Flowing;
         }
     }
 
     /// The last pipe is gone: what comes waits.
     pub(crate) fn unpiped(&mut self) {
-        if self.flow != Flow::Paused {
-            self.flow = Flow::Unpiped;
+        if self.sides.flow != Flow::Paused {
+            self.sides.flow = Flow::Unpiped;
         }
     }
 
     pub(crate) fn set_flowing(&mut self, flowing: bool) {
-        self.flow = if flowing { Flow::Flowing } else { Flow::Paused };
+        self.sides.flow = if flowing { Flow::Flowing } else { Flow::Paused };
     }
 
     pub(crate) fn destroyed(&mut self, cause: Cause) -> bool {
-        let allowed = !matches!(self.phase, Phase::Closing | Phase::Closed);
+        let allowed = !matches!(self.sides.phase, Phase::Closing | Phase::Closed);
         if allowed {
-            self.ended_connecting = self.phase == Phase::Connecting;
-            self.phase = Phase::Closing;
+            self.ended_connecting = self.sides.phase == Phase::Connecting;
+            self.sides.phase = Phase::Closing;
             self.cause = cause;
         }
         allowed
     }
 
     pub(crate) fn close_delivered(&mut self) -> bool {
-        let allowed = self.phase == Phase::Closing;
+        let allowed = self.sides.phase == Phase::Closing;
         if allowed {
-            self.phase = Phase::Closed;
+            self.sides.phase = Phase::Closed;
         }
         allowed
     }

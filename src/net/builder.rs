@@ -109,13 +109,15 @@ impl Builder {
     ///
     /// What the system says when it has no descriptor left for epoll and the waker.
     pub fn build(self) -> Result<EventLoop> {
+        let read_buffer = self.settings.read_buffer;
         #[cfg(any(test, feature = "sim"))]
         if let Some(sim) = &self.sim {
             let reactor = Reactor::simulated(self.settings, self.look_up, sim);
-            return Ok(EventLoop::with(reactor, Mailbox::new(None)));
+            return Ok(EventLoop::with(reactor, Mailbox::new(None), read_buffer));
         }
         let (reactor, waker) = Reactor::new(self.settings, self.look_up)?;
-        Ok(EventLoop::with(reactor, Mailbox::new(Some(waker))))
+        let mailbox = Mailbox::new(Some(waker));
+        Ok(EventLoop::with(reactor, mailbox, read_buffer))
     }
 }
 

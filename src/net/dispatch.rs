@@ -1,26 +1,34 @@
 //! The one place where events become calls of user code.
 //!
 //! What is called is leased first, so that nothing is borrowed while it runs. Guards finish what an event owes even
-//! when a callback panics: a lease is restored, the read buffer comes back, a closed slot is freed.
+//! when a callback panics: a lease is restored, a closed slot is freed.
 
 use super::face::{SocketCallback, TimerFace, WriteCallback};
 use super::handler::Handler;
 use super::lease::{
-    BufferLoan, Closed, ConnectDelivered, EndDelivered, EndDue, Finished, HookLease, Next,
-    TimerLease,
+    Closed, ConnectDelivered, EndDelivered, EndDue, Finished, HookLease, Next, Reader, TimerLease,
 };
 use super::listeners::EventKind;
 use super::text::call_text;
-use super::{Dropped, LoopHandle, Socket};
+use super::{LoopHandle, Socket};
 use crate::arena::Key;
 use crate::conn::Notice;
 use crate::error::Error;
 use crate::reactor::{Deferred, Event};
 
 impl LoopHandle {
-    pub(super) fn dispatch(&self, event: Event) {
+    /// Delivers an event; `buffer` is what the loop reads into.
+    #[inline]
+    pub(super) fn dispatch(&self, event: Event, buffer: &[u8]) {
         match event {
-            Event::Data { key, len } => self.dispatch_data(key, len),
+            Event::Data { key, len } => self.dispatch_data(key, &buffer[..len]),
+            event => self.dispatch_other(event),
+        }
+    }
+
+    pub(super) fn dispatch_other(&self, event: Event) {
+        match event {
+            Event::Data { .. } | Event::Nothing => {}
             Event::End(key) => self.dispatch_end(key),
             Event::Connected(key) => self.dispatch_connected(key),
             Event::Timeout(key) => {
@@ -28,16 +36,10 @@ impl LoopHandle {
                     handler.on_timeout(socket)
                 });
             }
-            Event::Watch { key, readiness } => self.dispatch_watch(key, readiness),
-            Event::Nothing => {}
+            Event::Watch(key) => self.dispatch_watch(key),
             Event::Timer(key) => self.dispatch_timer(key),
             Event::Connection { server, socket } => self.dispatch_connection(server, socket),
-            Event::Dropped {
-                server,
-                local,
-                remote,
-            } => self.dispatch_drop(server, &Dropped { local, remote }),
-            Event::AcceptError { server, error } => self.dispatch_server_error(server, &error),
+            Event::NotAccepted(what) => self.dispatch_not_accepted(*what),
         }
     }
 
@@ -173,43 +175,43 @@ impl LoopHandle {
         take(&mut socket.rare.as_mut()?.callbacks)
     }
 
-    fn dispatch_data(&self, key: Key, len: usize) {
-        let buffer = BufferLoan {
-            handle: self,
-            buffer: self.inner().reactor.borrow_mut().lend_buffer(),
-        };
-        let data = &buffer.buffer[..len];
+    #[inline(always)]
+    fn dispatch_data(&self, key: Key, data: &[u8]) {
+        match self.only_reader(key) {
+            Some(Reader::Pipe(id, pipe)) => self.pipe_data(key, id, pipe, data),
+            Some(Reader::Listener(lease)) => lease.call(data),
+            None => self.dispatch_data_to_all(key, data),
+        }
+    }
+
+    fn dispatch_data_to_all(&self, key: Key, data: &[u8]) {
         let socket = self.socket_handle(key);
         let text = self.decode(key, |decoder, text| decoder.write(data, text));
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            handler.get().on_data(&socket, data);
-            if let Some(text) = text.for_handler() {
-                handler.get().on_text(&socket, text);
-            }
-        }
-        // A listener that is to run once waits for text.
         let wanted = |kind| match kind {
             EventKind::Data => true,
+            // A listener that is to run once waits for text.
             EventKind::Text => !text.is_empty(),
             _ => false,
         };
-        while let Some(next) = listeners.next_or_pipe(wanted) {
-            let mut lease = match next {
-                Next::Listener(lease) => lease,
-                Next::Pipe(id, pipe) => {
-                    self.pipe_data(key, id, pipe, data);
-                    continue;
-                }
-            };
-            match &mut lease.callback {
-                Some(SocketCallback::Data(call)) => call(&socket, data),
-                Some(SocketCallback::DataOnce(_)) => {
-                    if let Some(SocketCallback::DataOnce(call)) = lease.callback.take() {
-                        call(&socket, data);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next_or_pipe(wanted) {
+            match next {
+                Next::Pipe(id, pipe) => self.pipe_data(key, id, pipe, data),
+                Next::Handler(mut handler) => {
+                    handler.get().on_data(&socket, data);
+                    if let Some(text) = text.for_handler() {
+                        handler.get().on_text(&socket, text);
                     }
                 }
-                _ => call_text(&mut lease, &socket, &text),
+                Next::Listener(mut lease) => match &mut lease.callback {
+                    Some(SocketCallback::Data(call)) => call(&socket, data),
+                    Some(SocketCallback::DataOnce(_)) => {
+                        if let Some(SocketCallback::DataOnce(call)) = lease.callback.take() {
+                            call(&socket, data);
+                        }
+                    }
+                    _ => call_text(&mut lease, &socket, &text),
+                },
             }
         }
     }
@@ -227,20 +229,16 @@ impl LoopHandle {
         }
         let _delivered = EndDelivered { handle: self, key };
         let socket = self.socket_handle(key);
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            handler.get().on_end(&socket);
-        }
-        while let Some(next) = listeners.next_or_pipe(|kind| kind == EventKind::End) {
-            let mut lease = match next {
-                Next::Listener(lease) => lease,
-                Next::Pipe(_, pipe) => {
-                    self.pipe_end(pipe);
-                    continue;
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next_or_pipe(|kind| kind == EventKind::End) {
+            match next {
+                Next::Pipe(_, pipe) => self.pipe_end(pipe),
+                Next::Handler(mut handler) => handler.get().on_end(&socket),
+                Next::Listener(mut lease) => {
+                    if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
+                        call(&socket);
+                    }
                 }
-            };
-            if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
-                call(&socket);
             }
         }
     }
@@ -259,15 +257,20 @@ impl LoopHandle {
         self.finish_pipes(key);
         let socket = self.socket_handle(key);
         let mut heard = false;
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            heard = true;
-            handler.get().on_error(&socket, &error);
-        }
-        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Error) {
-            if let Some(SocketCallback::Error(call)) = lease.callback.take() {
-                heard = true;
-                call(&socket, &error);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|kind| kind == EventKind::Error) {
+            match next {
+                Next::Handler(mut handler) => {
+                    heard = true;
+                    handler.get().on_error(&socket, &error);
+                }
+                Next::Listener(mut lease) => {
+                    if let Some(SocketCallback::Error(call)) = lease.callback.take() {
+                        heard = true;
+                        call(&socket, &error);
+                    }
+                }
+                Next::Pipe(..) => {}
             }
         }
         if !heard {
@@ -290,33 +293,37 @@ impl LoopHandle {
         let _closed = Closed { handle: self, key };
         self.detach_pipes(key);
         let socket = self.socket_handle(key);
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            handler.get().on_close(&socket, had_error);
-        }
-        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Close) {
-            if let Some(SocketCallback::Close(call)) = lease.callback.take() {
-                call(&socket, had_error);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|kind| kind == EventKind::Close) {
+            match next {
+                Next::Handler(mut handler) => handler.get().on_close(&socket, had_error),
+                Next::Listener(mut lease) => {
+                    if let Some(SocketCallback::Close(call)) = lease.callback.take() {
+                        call(&socket, had_error);
+                    }
+                }
+                Next::Pipe(..) => {}
             }
         }
     }
 
     /// An event that carries nothing.
-    fn emit(&self, key: Key, kind: EventKind, handle: impl FnOnce(&mut dyn Handler, &Socket)) {
+    fn emit(&self, key: Key, kind: EventKind, handle: impl Fn(&mut dyn Handler, &Socket)) {
         let socket = self.socket_handle(key);
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            handle(handler.get(), &socket);
-        }
-        while let Some(mut lease) = listeners.next(|k| k == kind) {
-            match &mut lease.callback {
-                Some(SocketCallback::Plain(call)) => call(&socket),
-                Some(SocketCallback::PlainOnce(_)) => {
-                    if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
-                        call(&socket);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|k| k == kind) {
+            match next {
+                Next::Handler(mut handler) => handle(handler.get(), &socket),
+                Next::Listener(mut lease) => match &mut lease.callback {
+                    Some(SocketCallback::Plain(call)) => call(&socket),
+                    Some(SocketCallback::PlainOnce(_)) => {
+                        if let Some(SocketCallback::PlainOnce(call)) = lease.callback.take() {
+                            call(&socket);
+                        }
                     }
-                }
-                _ => {}
+                    _ => {}
+                },
+                Next::Pipe(..) => {}
             }
         }
     }

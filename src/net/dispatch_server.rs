@@ -2,10 +2,11 @@
 
 use super::bind::bind_resolved;
 use super::face::ServerCallback;
-use super::listeners::EventKind;
+use super::listeners::{EventKind, Place};
 use super::{Dropped, LoopHandle, Server, Socket};
 use crate::arena::Key;
 use crate::error::Error;
+use crate::reactor::NotAccepted;
 
 impl LoopHandle {
     pub(super) fn dispatch_connection(&self, server: Key, socket: Key) {
@@ -17,7 +18,18 @@ impl LoopHandle {
         });
     }
 
-    pub(super) fn dispatch_drop(&self, key: Key, dropped: &Dropped) {
+    pub(super) fn dispatch_not_accepted(&self, what: NotAccepted) {
+        match what {
+            NotAccepted::Failed { server, error } => self.server_failed(server, &error, false),
+            NotAccepted::Dropped {
+                server,
+                local,
+                remote,
+            } => self.dispatch_drop(server, &Dropped { local, remote }),
+        }
+    }
+
+    fn dispatch_drop(&self, key: Key, dropped: &Dropped) {
         let server = Server::at(self.inner(), key);
         self.emit_server(key, EventKind::Drop, |callback| {
             if let ServerCallback::Drop(call) = callback {
@@ -71,10 +83,6 @@ impl LoopHandle {
         }
     }
 
-    pub(super) fn dispatch_server_error(&self, key: Key, error: &Error) {
-        self.server_failed(key, error, false);
-    }
-
     /// `ours`: this program began what failed.
     fn server_failed(&self, key: Key, error: &Error, ours: bool) {
         let server = Server::at(self.inner(), key);
@@ -111,24 +119,19 @@ impl LoopHandle {
     /// Runs the listeners of one kind. Those that run once are called here, the others by `call`.
     fn emit_server(&self, key: Key, kind: EventKind, mut call: impl FnMut(&mut ServerCallback)) {
         let face = &self.inner().face;
-        let end = face
-            .borrow_mut()
-            .server(key)
-            .map_or(0, |server| server.listeners.end());
+        let end = face.borrow().next_listener();
         let mut after = 0;
         loop {
-            let lease = match face.borrow_mut().server(key) {
-                Some(server) => {
-                    let found = server.listeners.find(after, end, |k, _| k == kind);
-                    let id = found.map(|(id, _)| id);
-                    after = id.unwrap_or(end);
-                    id.and_then(|id| server.listeners.lease(id))
-                }
+            let leased = match face.borrow_mut().server(key) {
+                Some(server) => server.lease_listener(after, end, kind),
                 None => None,
             };
-            let Some(lease) = lease else { return };
+            let Some((callback, place)) = leased else {
+                return;
+            };
+            after = place.id;
             let server = Server::at(self.inner(), key);
-            match lease.callback {
+            match callback {
                 ServerCallback::PlainOnce(call) => call(&server),
                 ServerCallback::CloseWith(call) => call(&server, Ok(())),
                 ServerCallback::Shutdown(call) => {
@@ -142,7 +145,7 @@ impl LoopHandle {
                     let mut lease = ServerLease {
                         handle: self,
                         key,
-                        id: after,
+                        place,
                         callback: Some(callback),
                     };
                     if let Some(callback) = &mut lease.callback {
@@ -170,22 +173,18 @@ impl Drop for ListenFailed<'_> {
 struct ServerLease<'a> {
     handle: &'a LoopHandle,
     key: Key,
-    id: u64,
+    place: Place,
     callback: Option<ServerCallback>,
 }
 
 impl Drop for ServerLease<'_> {
     fn drop(&mut self) {
-        let Some(callback) = self.callback.take() else {
-            return;
-        };
         let mut face = self.handle.inner().face.borrow_mut();
-        let gone = match face.server(self.key) {
-            Some(server) => server.listeners.restore(self.id, callback),
-            None => Some(callback),
-        };
-        drop(face);
-        drop(gone);
+        if let Some(server) = face.server(self.key) {
+            if let Some(vacancy) = server.listeners.vacancy(&self.place) {
+                *vacancy = self.callback.take();
+            }
+        }
     }
 }
 

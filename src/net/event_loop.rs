@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::face::Face;
+use super::lease::BufferLoan;
 use super::remote::Mailbox;
 use super::{Builder, LoopHandle};
 use crate::error::{Error, Result};
-use crate::reactor::{Deferred, Reactor};
+use crate::reactor::{Deferred, Event, Reactor};
 
 /// Posts from other threads run in one turn; the rest wait for the next.
 const POST_BUDGET: usize = 1024;
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub(super) reactor: RefCell<Reactor>,
     pub(super) face: RefCell<Face>,
     pub(super) mailbox: Arc<Mailbox>,
+    /// All that is read is read into it. Empty while a batch of reads is under way.
+    pub(super) buffer: Cell<Box<[u8]>>,
     running: Cell<Running>,
     stopping: Cell<bool>,
     dead: Cell<bool>,
@@ -126,12 +129,13 @@ impl EventLoop {
         Builder::default()
     }
 
-    pub(super) fn with(reactor: Reactor, mailbox: Mailbox) -> EventLoop {
+    pub(super) fn with(reactor: Reactor, mailbox: Mailbox, read_buffer: usize) -> EventLoop {
         EventLoop {
             handle: LoopHandle::new(Rc::new(Inner {
                 reactor: RefCell::new(reactor),
                 face: RefCell::new(Face::new()),
                 mailbox: Arc::new(mailbox),
+                buffer: Cell::new(vec![0; read_buffer].into()),
                 running: Cell::new(Running::No),
                 stopping: Cell::new(false),
                 dead: Cell::new(false),
@@ -236,7 +240,7 @@ impl EventLoop {
         loop {
             let event = self.inner().reactor.borrow_mut().next_timer();
             let Some(event) = event else { return };
-            self.dispatch(event);
+            self.dispatch_other(event);
             self.run_deferred();
         }
     }
@@ -251,21 +255,28 @@ impl EventLoop {
         }
     }
 
+    // Apart, so that the one loop that counts has the registers to itself.
+    #[inline(never)]
     fn run_ready(&self) {
-        self.inner().reactor.borrow_mut().begin_batch();
+        let inner = self.inner();
+        let mut loan = BufferLoan::of(inner);
+        inner.reactor.borrow_mut().begin_batch();
+        // One batch of deferred events after each event, and what that defers after the next.
+        let mut deferred_first = false;
         loop {
-            let event = self.inner().reactor.borrow_mut().next_event();
-            let done = event.is_none();
-            if let Some(event) = event {
-                self.dispatch(event);
-            }
-            if self.inner().reactor.borrow().has_deferred() {
+            let event = inner
+                .reactor
+                .borrow_mut()
+                .next_event(&mut loan.buffer, deferred_first);
+            let Some(event) = event else { break };
+            deferred_first = !matches!(event, Event::Nothing);
+            if deferred_first {
+                self.dispatch(event, &loan.buffer);
+            } else {
                 self.run_deferred();
             }
-            if done {
-                return;
-            }
         }
+        self.run_deferred();
     }
 
     fn run_immediates(&self) {
@@ -350,6 +361,7 @@ impl Drop for EventLoop {
         let posts = inner.mailbox.close();
         let sources = inner.reactor.borrow_mut().dismantle();
         let face = inner.face.borrow_mut().dismantle();
+        inner.buffer.take();
         // Only now, with nothing borrowed and nothing left to find: destructors may call into the dead loop.
         drop((posts, face, sources));
         inner.drop_trash();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::handler::Handler;
-use super::listeners::Listeners;
+use super::listeners::{self, EventKind, Listeners};
 use super::lookup::OwnLookup;
 use super::options::Configure;
 use super::{
@@ -99,6 +99,13 @@ impl SocketFace {
         self.rare.get_or_insert_default()
     }
 
+    /// What comes is decoded for `text`.
+    pub(super) fn decodes(&self) -> bool {
+        self.rare
+            .as_ref()
+            .is_some_and(|rare| rare.decoder.is_some())
+    }
+
     /// Other sockets that are piped into this one.
     pub(super) fn inbound(&self) -> &[Key] {
         self.rare.as_ref().map_or(&[], |rare| &rare.inbound)
@@ -123,11 +130,13 @@ pub(super) enum TimerFace {
     Every(Option<Box<dyn FnMut(&Timeout)>>),
 }
 
+// Sockets are the many and the hot ones, so they are the ones that lie in the slots themselves.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Slot {
     Vacant,
-    Socket(Box<SocketFace>),
+    Socket(SocketFace),
     Server(Box<ServerFace>),
-    Timer(Box<TimerFace>),
+    Timer(TimerFace),
     Watch(Box<WatchFace>),
 }
 
@@ -149,6 +158,9 @@ pub(super) type UnhandledHook = Box<dyn FnMut(&LoopHandle, &Error)>;
 
 pub(super) struct Face {
     places: Vec<Place>,
+    /// The id of the next listener, whoever's it is. It never wraps: a `once_drain` for each write would have used up 32
+    /// bits within days.
+    next_listener: u64,
     /// One for each `Deferred::Call`.
     pub(super) calls: VecDeque<Call>,
     pub(super) immediates: VecDeque<Call>,
@@ -166,6 +178,7 @@ impl Face {
     pub(super) fn new() -> Face {
         Face {
             places: Vec::new(),
+            next_listener: 1,
             calls: VecDeque::new(),
             immediates: VecDeque::new(),
             unhandled_hook: None,
@@ -213,14 +226,38 @@ impl Face {
         self.places[index] = Place { owner: key, slot };
     }
 
+    /// Listeners added from now on have this id or a higher one.
+    #[inline]
+    pub(super) fn next_listener(&self) -> u64 {
+        self.next_listener
+    }
+
+    pub(super) fn new_listener(&mut self) -> u64 {
+        self.next_listener += 1;
+        self.next_listener - 1
+    }
+
+    /// Adds a listener to a live socket.
+    pub(super) fn add_listener(
+        &mut self,
+        key: Key,
+        kind: EventKind,
+        once: bool,
+        callback: SocketCallback,
+    ) {
+        let id = self.new_listener();
+        self.socket_mut(key).listeners.add(id, kind, once, callback);
+    }
+
     /// The face of a live socket, made on first use.
     pub(super) fn socket_mut(&mut self, key: Key) -> &mut SocketFace {
         if self.socket(key).is_none() {
-            self.insert(key, Slot::Socket(Box::new(SocketFace::new())));
+            self.insert(key, Slot::Socket(SocketFace::new()));
         }
         self.socket(key).expect("just made")
     }
 
+    #[inline]
     pub(super) fn socket(&mut self, key: Key) -> Option<&mut SocketFace> {
         match self.place(key) {
             Some(Slot::Socket(socket)) => Some(socket),
@@ -249,6 +286,7 @@ impl Face {
         }
     }
 
+    #[inline]
     fn place(&mut self, key: Key) -> Option<&mut Slot> {
         match self.places.get_mut(key.index()) {
             Some(place) if place.owner == key => Some(&mut place.slot),
@@ -258,6 +296,21 @@ impl Face {
 }
 
 impl ServerFace {
+    /// The next listener of one kind, taken out to be called.
+    pub(super) fn lease_listener(
+        &mut self,
+        after: u64,
+        end: u64,
+        kind: EventKind,
+    ) -> Option<(ServerCallback, listeners::Place)> {
+        let found = self.listeners.find(after, end, |k, _| k == kind)?;
+        let (callback, place) = (found.callback.take()?, found.place);
+        if place.once {
+            self.listeners.spend(&place);
+        }
+        Some((callback, place))
+    }
+
     pub(super) fn new() -> ServerFace {
         ServerFace {
             listeners: Listeners::new(),

@@ -1,111 +1,206 @@
 //! Leases: what is called is taken out of its place, so that nothing is borrowed while it runs, and a guard puts it
 //! back, or finishes what its event owes, even when the callback panics.
 
-use super::face::{Pipe, SocketCallback, TimerFace, UnhandledHook};
+use super::event_loop::Inner;
+use super::face::{Pipe, SocketCallback, SocketFace, TimerFace, UnhandledHook};
 use super::handler::Handler;
-use super::listeners::EventKind;
+use super::listeners::{EventKind, Place};
 use super::{LoopHandle, Socket, Timeout};
 use crate::arena::Key;
 use crate::reactor::Deferred;
 
 impl LoopHandle {
-    /// The listeners of a socket and its handler, in one look. What the handler adds while it runs is first called for
-    /// the next event.
-    pub(super) fn audience(&self, key: Key) -> (Emission<'_>, Option<HandlerLease<'_>>) {
+    /// The one who hears that data came, if there is just one: a pipe, or a listener that is not for one time.
+    #[inline(always)]
+    pub(super) fn only_reader(&self, key: Key) -> Option<Reader<'_>> {
         let mut face = self.inner().face.borrow_mut();
-        let (end, handler) = match face.socket(key) {
-            Some(socket) => (socket.listeners.end(), socket.handler.take()),
-            None => (0, None),
-        };
-        let emission = Emission {
-            handle: self,
-            key,
-            after: 0,
-            end,
-        };
-        let handler = handler.map(|handler| HandlerLease {
-            handle: self,
-            key,
-            handler: Some(handler),
-        });
-        (emission, handler)
-    }
-}
-
-/// The listeners that are there now, one by one.
-pub(super) struct Emission<'a> {
-    handle: &'a LoopHandle,
-    key: Key,
-    after: u64,
-    end: u64,
-}
-
-/// What comes next in an emission.
-pub(super) enum Next<'a> {
-    Listener(ListenerLease<'a>),
-    Pipe(u64, Pipe),
-}
-
-impl<'a> Emission<'a> {
-    /// The next listener that is wanted. Pipes are none.
-    pub(super) fn next(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<ListenerLease<'a>> {
-        loop {
-            match self.next_or_pipe(&wanted)? {
-                Next::Listener(lease) => return Some(lease),
-                Next::Pipe(..) => {}
+        let socket = face.socket(key)?;
+        if socket.handler.is_some() || socket.decodes() {
+            return None;
+        }
+        let reads = |kind, _: &SocketCallback| kind == EventKind::Data;
+        let found = socket.listeners.find_only(reads)?;
+        if let Some(SocketCallback::Pipe(pipe)) = found.callback {
+            return Some(Reader::Pipe(found.place.id, *pipe));
+        }
+        match found.callback.take() {
+            Some(SocketCallback::Data(call)) => Some(Reader::Listener(DataLease {
+                handle: self,
+                key,
+                place: found.place,
+                call: Some(call),
+            })),
+            other => {
+                *found.callback = other;
+                None
             }
         }
     }
 
-    /// The same, and the pipes in their places among the others.
+    /// The handler of a socket, then its listeners, one by one. What they add is first called for the next event.
+    pub(super) fn audience(&self, key: Key) -> Audience<'_> {
+        Audience {
+            handle: self,
+            key,
+            begun: false,
+            after: 0,
+            end: 0,
+        }
+    }
+}
+
+/// Those who hear one event.
+pub(super) struct Audience<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    begun: bool,
+    /// The listener that was the last to be leased.
+    after: u64,
+    /// Listeners from this id on were added later. Equal to `after`: there are no more.
+    end: u64,
+}
+
+/// Who comes next.
+pub(super) enum Next<'a> {
+    Handler(HandlerLease<'a>),
+    Listener(ListenerLease<'a>),
+    Pipe(u64, Pipe),
+}
+
+impl<'a> Audience<'a> {
+    /// The next one who wants to hear. Pipes do not.
+    pub(super) fn next(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
+        loop {
+            match self.next_or_pipe(&wanted)? {
+                Next::Pipe(..) => {}
+                next => return Some(next),
+            }
+        }
+    }
+
+    /// The same, and the pipes in their places among the listeners.
     pub(super) fn next_or_pipe(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
-        if self.after + 1 >= self.end {
+        if self.begun && self.after == self.end {
             return None;
         }
         let mut face = self.handle.inner().face.borrow_mut();
-        let listeners = &mut face.socket(self.key)?.listeners;
-        let (id, callback) = listeners.find(self.after, self.end, |kind, callback| {
-            matches!(callback, SocketCallback::Pipe(_)) || wanted(kind)
-        })?;
-        self.after = id;
-        if let SocketCallback::Pipe(pipe) = callback {
-            return Some(Next::Pipe(id, *pipe));
+        let end = face.next_listener();
+        self.next_of(face.socket(self.key)?, end, wanted)
+    }
+
+    fn next_of(
+        &mut self,
+        socket: &mut SocketFace,
+        end: u64,
+        wanted: impl Fn(EventKind) -> bool,
+    ) -> Option<Next<'a>> {
+        if !self.begun {
+            self.begun = true;
+            self.end = end;
+            // Looked at first: most sockets have none, and nothing is to be written for them.
+            if socket.handler.is_some() {
+                let handler = socket.handler.take();
+                return Some(Next::Handler(HandlerLease {
+                    handle: self.handle,
+                    key: self.key,
+                    handler,
+                }));
+            }
         }
-        let lease = listeners.lease(id)?;
+        let listeners = &mut socket.listeners;
+        let found = listeners.find(self.after, self.end, |kind, callback| {
+            matches!(callback, SocketCallback::Pipe(_)) || wanted(kind)
+        });
+        let Some(found) = found else {
+            self.after = self.end;
+            return None;
+        };
+        let place = found.place;
+        self.after = if found.last { self.end } else { place.id };
+        if let Some(SocketCallback::Pipe(pipe)) = found.callback {
+            return Some(Next::Pipe(place.id, *pipe));
+        }
+        let callback = found.callback.take();
+        if place.once {
+            listeners.spend(&place);
+        }
         Some(Next::Listener(ListenerLease {
             handle: self.handle,
             key: self.key,
-            id,
-            once: lease.once,
-            callback: Some(lease.callback),
+            place,
+            callback,
         }))
+    }
+}
+
+/// The only one who reads a socket.
+pub(super) enum Reader<'a> {
+    Pipe(u64, Pipe),
+    Listener(DataLease<'a>),
+}
+
+/// A `data` listener that runs; put back when dropped.
+pub(super) struct DataLease<'a> {
+    handle: &'a LoopHandle,
+    key: Key,
+    place: Place,
+    call: Option<Box<dyn FnMut(&Socket, &[u8])>>,
+}
+
+impl DataLease<'_> {
+    #[inline(always)]
+    pub(super) fn call(mut self, data: &[u8]) {
+        let socket = self.handle.socket_handle(self.key);
+        if let Some(call) = &mut self.call {
+            call(&socket, data);
+        }
+        drop(socket);
+        self.put_back();
+        if self.call.is_none() {
+            // Nothing is left to do for `drop`, which is out of line.
+            std::mem::forget(self);
+        }
+    }
+
+    #[inline(always)]
+    fn put_back(&mut self) {
+        let mut face = self.handle.inner().face.borrow_mut();
+        if let Some(socket) = face.socket(self.key) {
+            if let Some(vacancy) = socket.listeners.vacancy(&self.place) {
+                if let Some(call) = self.call.take() {
+                    *vacancy = Some(SocketCallback::Data(call));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for DataLease<'_> {
+    fn drop(&mut self) {
+        self.put_back();
+        // One that was removed meanwhile is dropped with the lease, when nothing is borrowed.
     }
 }
 
 /// A listener that runs; put back when dropped, unless it was spent.
 pub(super) struct ListenerLease<'a> {
-    pub(super) handle: &'a LoopHandle,
-    pub(super) key: Key,
-    pub(super) id: u64,
-    pub(super) once: bool,
+    handle: &'a LoopHandle,
+    key: Key,
+    place: Place,
     pub(super) callback: Option<SocketCallback>,
 }
 
 impl Drop for ListenerLease<'_> {
     fn drop(&mut self) {
-        let Some(callback) = self.callback.take() else {
-            return;
-        };
-        if self.once {
+        if self.callback.is_none() || self.place.once {
             return;
         }
         let mut face = self.handle.inner().face.borrow_mut();
-        let gone = match face.socket(self.key) {
-            Some(socket) => socket.listeners.restore(self.id, callback),
-            None => Some(callback),
-        };
-        drop(face);
-        drop(gone);
+        if let Some(socket) = face.socket(self.key) {
+            if let Some(vacancy) = socket.listeners.vacancy(&self.place) {
+                *vacancy = self.callback.take();
+            }
+        }
     }
 }
 
@@ -170,20 +265,22 @@ impl Drop for HookLease<'_> {
     }
 }
 
-/// The loop's read buffer, while the user looks at it.
+/// The loop's read buffer, for one batch of reads: the users look at it while the loop itself is free.
 pub(super) struct BufferLoan<'a> {
-    pub(super) handle: &'a LoopHandle,
+    inner: &'a Inner,
     pub(super) buffer: Box<[u8]>,
+}
+
+impl<'a> BufferLoan<'a> {
+    pub(super) fn of(inner: &'a Inner) -> BufferLoan<'a> {
+        let buffer = inner.buffer.take();
+        BufferLoan { inner, buffer }
+    }
 }
 
 impl Drop for BufferLoan<'_> {
     fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.handle
-            .inner()
-            .reactor
-            .borrow_mut()
-            .restore_buffer(buffer);
+        self.inner.buffer.set(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -47,99 +47,142 @@ struct Entry<C> {
     callback: Option<C>,
 }
 
-pub(super) struct Listeners<C> {
-    entries: Vec<Entry<C>>,
-    /// Never wraps: a `once_drain` for each write would have used up 32 bits within days.
-    next_id: u64,
+impl<C> Entry<C> {
+    #[inline]
+    fn hears(&self, wanted: impl Fn(EventKind, &C) -> bool) -> bool {
+        let callback = self.callback.as_ref();
+        callback.is_some_and(|callback| wanted(self.kind, callback))
+    }
+
+    #[inline]
+    fn found(&mut self, index: usize, last: bool) -> Found<'_, C> {
+        Found {
+            place: Place {
+                id: self.id,
+                index,
+                once: self.once,
+            },
+            last,
+            callback: &mut self.callback,
+        }
+    }
 }
 
-/// A listener that runs.
-pub(super) struct Lease<C> {
-    pub(super) callback: C,
-    /// It was removed when it was leased, and is not restored.
+/// Most sockets have one listener, and there may be many sockets: it needs no allocation.
+enum Entries<C> {
+    None,
+    One(Entry<C>),
+    Many(Vec<Entry<C>>),
+}
+
+pub(super) struct Listeners<C> {
+    entries: Entries<C>,
+}
+
+/// Where a listener stands.
+pub(super) struct Place {
+    pub(super) id: u64,
+    index: usize,
+    /// It is to be called once.
     pub(super) once: bool,
+}
+
+/// A listener that an emission has come to. It is leased by taking the callback.
+pub(super) struct Found<'a, C> {
+    pub(super) place: Place,
+    /// No other one follows in this emission.
+    pub(super) last: bool,
+    pub(super) callback: &'a mut Option<C>,
 }
 
 impl<C> Listeners<C> {
     pub(super) fn new() -> Listeners<C> {
         Listeners {
-            entries: Vec::new(),
-            next_id: 1,
+            entries: Entries::None,
         }
     }
 
-    pub(super) fn add(&mut self, kind: EventKind, once: bool, callback: C) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        if self.entries.capacity() == 0 {
-            // Most sockets have one or two listeners; there may be many sockets.
-            self.entries.reserve_exact(1);
-        }
-        self.entries.push(Entry {
+    /// Adds a listener. Its id is higher than those of all before it.
+    pub(super) fn add(&mut self, id: u64, kind: EventKind, once: bool, callback: C) {
+        let entry = Entry {
             id,
             kind,
             once,
             callback: Some(callback),
-        });
-        id
-    }
-
-    /// An emission that begins now ends before this id.
-    pub(super) fn end(&self) -> u64 {
-        self.next_id
+        };
+        self.entries = match std::mem::replace(&mut self.entries, Entries::None) {
+            Entries::None => Entries::One(entry),
+            Entries::One(first) => Entries::Many(vec![first, entry]),
+            Entries::Many(mut entries) => {
+                entries.push(entry);
+                Entries::Many(entries)
+            }
+        };
     }
 
     /// The first listener after `after` and before `end` that `wanted` accepts.
     #[inline]
     pub(super) fn find(
-        &self,
+        &mut self,
         after: u64,
         end: u64,
         wanted: impl Fn(EventKind, &C) -> bool,
-    ) -> Option<(u64, &C)> {
-        let first = self.entries.partition_point(|entry| entry.id <= after);
-        self.entries[first..]
-            .iter()
-            .take_while(|entry| entry.id < end)
-            .find_map(|entry| {
-                let callback = entry.callback.as_ref()?;
-                wanted(entry.kind, callback).then_some((entry.id, callback))
-            })
-    }
-
-    /// Leases a listener that was found.
-    #[inline]
-    pub(super) fn lease(&mut self, id: u64) -> Option<Lease<C>> {
-        let index = self.index(id)?;
-        let entry = &mut self.entries[index];
-        let once = entry.once;
-        let callback = entry.callback.take()?;
-        if once {
-            self.entries.remove(index);
-        }
-        Some(Lease { callback, once })
-    }
-
-    /// Puts a leased listener back. If it was removed meanwhile it is returned, to be dropped by the caller.
-    pub(super) fn restore(&mut self, id: u64, callback: C) -> Option<C> {
-        match self.index(id) {
-            Some(index) => {
-                self.entries[index].callback = Some(callback);
-                None
+    ) -> Option<Found<'_, C>> {
+        match &mut self.entries {
+            Entries::None => None,
+            Entries::One(entry) => {
+                let wanted = entry.id > after && entry.id < end && entry.hears(&wanted);
+                wanted.then(|| entry.found(0, true))
             }
-            None => Some(callback),
+            Entries::Many(entries) => find_of_many(entries, after, end, &wanted),
         }
+    }
+
+    /// The only listener that `wanted` accepts, if there is just one.
+    #[inline]
+    pub(super) fn find_only(
+        &mut self,
+        wanted: impl Fn(EventKind, &C) -> bool,
+    ) -> Option<Found<'_, C>> {
+        match &mut self.entries {
+            Entries::None => None,
+            Entries::One(entry) => entry.hears(wanted).then(|| entry.found(0, true)),
+            Entries::Many(entries) => {
+                let mut hearing = entries.iter_mut().enumerate();
+                let (index, entry) = hearing.find(|(_, entry)| entry.hears(&wanted))?;
+                let only = hearing.all(|(_, entry)| !entry.hears(&wanted));
+                only.then(|| entry.found(index, true))
+            }
+        }
+    }
+
+    /// What was leased was for one time: it is gone from the list.
+    pub(super) fn spend(&mut self, place: &Place) {
+        self.remove_at(place.index);
+    }
+
+    /// Where a leased listener is to be put back; `None` if it was removed meanwhile.
+    #[inline(always)]
+    pub(super) fn vacancy(&mut self, place: &Place) -> Option<&mut Option<C>> {
+        let entries = self.as_mut_slice();
+        // It stands where it stood, unless one before it has gone.
+        let stands = |entry: &Entry<C>| entry.id == place.id;
+        let index = match entries.get(place.index) {
+            Some(entry) if stands(entry) => place.index,
+            _ => entries.iter().position(stands)?,
+        };
+        Some(&mut entries[index].callback)
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut C> {
         let index = self.index(id)?;
-        self.entries[index].callback.as_mut()
+        self.as_mut_slice()[index].callback.as_mut()
     }
 
     /// Removes one listener. Leased, it will not be restored.
     pub(super) fn remove(&mut self, id: u64) -> Option<C> {
         let index = self.index(id)?;
-        self.entries.remove(index).callback
+        self.remove_at(index)
     }
 
     /// Removes the listeners that `doomed` names; leased ones are not restored.
@@ -148,104 +191,211 @@ impl<C> Listeners<C> {
         doomed: impl Fn(EventKind, Option<&C>) -> bool,
     ) -> Vec<C> {
         let mut removed = Vec::new();
-        self.entries.retain_mut(|entry| {
-            let keep = !doomed(entry.kind, entry.callback.as_ref());
-            if !keep {
-                removed.extend(entry.callback.take());
+        match &mut self.entries {
+            Entries::Many(entries) => entries.retain_mut(|entry| {
+                let keep = !doomed(entry.kind, entry.callback.as_ref());
+                if !keep {
+                    removed.extend(entry.callback.take());
+                }
+                keep
+            }),
+            Entries::One(entry) if doomed(entry.kind, entry.callback.as_ref()) => {
+                removed.extend(self.remove_at(0));
             }
-            keep
-        });
+            Entries::One(_) | Entries::None => {}
+        }
         removed
     }
 
     /// How many entries `counted` accepts; `None` stands for a leased one.
     pub(super) fn count(&self, counted: impl Fn(EventKind, Option<&C>) -> bool) -> usize {
-        self.entries
+        self.as_slice()
             .iter()
             .filter(|entry| counted(entry.kind, entry.callback.as_ref()))
             .count()
     }
 
-    /// Ids ascend, so that emitting to many listeners takes no search through all of them for each.
-    #[inline]
-    fn index(&self, id: u64) -> Option<usize> {
-        let found = self.entries.binary_search_by_key(&id, |entry| entry.id);
-        found.ok()
-    }
-
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut C> {
-        self.entries
+        self.as_mut_slice()
             .iter_mut()
             .filter_map(|entry| entry.callback.as_mut())
     }
+
+    fn remove_at(&mut self, index: usize) -> Option<C> {
+        if let Entries::Many(entries) = &mut self.entries {
+            return entries.remove(index).callback;
+        }
+        match std::mem::replace(&mut self.entries, Entries::None) {
+            Entries::One(entry) => entry.callback,
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn index(&self, id: u64) -> Option<usize> {
+        let found = self.as_slice().binary_search_by_key(&id, |entry| entry.id);
+        found.ok()
+    }
+
+    #[inline]
+    fn as_slice(&self) -> &[Entry<C>] {
+        match &self.entries {
+            Entries::None => &[],
+            Entries::One(entry) => std::slice::from_ref(entry),
+            Entries::Many(entries) => entries,
+        }
+    }
+
+    #[inline(always)]
+    fn as_mut_slice(&mut self) -> &mut [Entry<C>] {
+        match &mut self.entries {
+            Entries::None => &mut [],
+            Entries::One(entry) => std::slice::from_mut(entry),
+            Entries::Many(entries) => entries,
+        }
+    }
+}
+
+fn find_of_many<'a, C>(
+    entries: &'a mut [Entry<C>],
+    after: u64,
+    end: u64,
+    wanted: &impl Fn(EventKind, &C) -> bool,
+) -> Option<Found<'a, C>> {
+    let mut at = match after {
+        0 => 0,
+        // Ids ascend, so that emitting to many listeners takes no walk through all of them for each.
+        _ => entries.partition_point(|entry| entry.id <= after),
+    };
+    while entries.get(at).is_some_and(|entry| !entry.hears(wanted)) {
+        at += 1;
+    }
+    let (entry, rest) = entries.get_mut(at..)?.split_first_mut()?;
+    if entry.id >= end {
+        return None;
+    }
+    let follows = |entry: &Entry<C>| entry.id < end && entry.hears(wanted);
+    let last = !rest.iter().any(follows);
+    Some(entry.found(at, last))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Ids 1, 2, 3 and so on.
+    fn listeners(entries: &[(EventKind, bool, u8)]) -> Listeners<u8> {
+        let mut listeners = Listeners::new();
+        for (id, (kind, once, callback)) in (1..).zip(entries) {
+            listeners.add(id, *kind, *once, *callback);
+        }
+        listeners
+    }
+
+    /// Puts one back; gives it back if it was removed meanwhile.
+    fn restore(listeners: &mut Listeners<u8>, place: &Place, callback: u8) -> Option<u8> {
+        match listeners.vacancy(place) {
+            Some(vacancy) => {
+                *vacancy = Some(callback);
+                None
+            }
+            None => Some(callback),
+        }
+    }
+
+    fn lease(listeners: &mut Listeners<u8>, after: u64, end: u64) -> (Place, u8) {
+        let found = listeners.find(after, end, |_, _| true).unwrap();
+        let callback = found.callback.take().unwrap();
+        (found.place, callback)
+    }
+
     fn visit(listeners: &mut Listeners<u8>, kind: EventKind) -> Vec<u8> {
-        let end = listeners.end();
         let mut after = 0;
         let mut seen = Vec::new();
-        while let Some((id, _)) = listeners.find(after, end, |k, _| k == kind) {
-            let lease = listeners.lease(id).unwrap();
-            after = id;
-            seen.push(lease.callback);
-            if !lease.once {
-                assert_eq!(listeners.restore(id, lease.callback), None);
+        let mut last = false;
+        while let Some(found) = listeners.find(after, u64::MAX, |k, _| k == kind) {
+            assert!(!last, "one was said to be the last");
+            let callback = found.callback.take().unwrap();
+            let place = found.place;
+            after = place.id;
+            last = found.last;
+            seen.push(callback);
+            if place.once {
+                listeners.spend(&place);
+            } else {
+                assert_eq!(restore(listeners, &place, callback), None);
             }
         }
+        assert!(last || seen.is_empty(), "the last one was not said to be");
         seen
     }
 
     #[test]
     fn listeners_run_in_order_of_registration_and_once_means_once() {
-        let mut listeners = Listeners::new();
-        listeners.add(EventKind::Data, false, 1);
-        listeners.add(EventKind::End, false, 2);
-        listeners.add(EventKind::Data, true, 3);
-        listeners.add(EventKind::Data, false, 4);
+        let mut listeners = listeners(&[
+            (EventKind::Data, false, 1),
+            (EventKind::End, false, 2),
+            (EventKind::Data, true, 3),
+            (EventKind::Data, false, 4),
+        ]);
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 3, 4]);
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 4]);
         assert_eq!(visit(&mut listeners, EventKind::End), [2]);
     }
 
     #[test]
+    fn a_single_listener_is_as_good_as_one_of_many() {
+        let mut one = listeners(&[(EventKind::Data, false, 1)]);
+        assert_eq!(visit(&mut one, EventKind::End), []);
+        assert_eq!(visit(&mut one, EventKind::Data), [1]);
+        assert_eq!(visit(&mut one, EventKind::Data), [1]);
+        assert_eq!(one.remove(1), Some(1));
+        assert_eq!(visit(&mut one, EventKind::Data), []);
+        let mut once = listeners(&[(EventKind::Data, true, 1)]);
+        assert_eq!(visit(&mut once, EventKind::Data), [1]);
+        assert_eq!(visit(&mut once, EventKind::Data), []);
+    }
+
+    #[test]
     fn one_added_during_an_emission_waits_for_the_next() {
-        let mut listeners = Listeners::new();
-        listeners.add(EventKind::Data, false, 1);
-        let end = listeners.end();
-        let (id, _) = listeners.find(0, end, |_, _| true).unwrap();
-        let lease = listeners.lease(id).unwrap();
-        listeners.add(EventKind::Data, false, 2);
-        listeners.restore(id, lease.callback);
-        assert!(listeners.find(id, end, |_, _| true).is_none());
+        let mut listeners = listeners(&[(EventKind::Data, false, 1)]);
+        let (place, callback) = lease(&mut listeners, 0, 2);
+        listeners.add(2, EventKind::Data, false, 2);
+        restore(&mut listeners, &place, callback);
+        assert!(listeners.find(1, 2, |_, _| true).is_none());
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 2]);
+    }
+
+    #[test]
+    fn a_leased_listener_is_restored_although_one_before_it_has_gone() {
+        let mut listeners = listeners(&[
+            (EventKind::Data, false, 1),
+            (EventKind::Data, false, 2),
+            (EventKind::Data, false, 3),
+        ]);
+        let (place, callback) = lease(&mut listeners, 1, u64::MAX);
+        assert_eq!(listeners.remove(1), Some(1));
+        assert_eq!(restore(&mut listeners, &place, callback), None);
+        assert_eq!(visit(&mut listeners, EventKind::Data), [2, 3]);
     }
 
     #[test]
     fn more_than_four_billion_registrations_are_no_limit() {
         let mut listeners = Listeners::new();
-        listeners.next_id = u64::from(u32::MAX);
-        listeners.add(EventKind::Data, false, 1);
-        listeners.add(EventKind::Data, false, 2);
+        listeners.add(u64::from(u32::MAX), EventKind::Data, false, 1);
+        listeners.add(u64::from(u32::MAX) + 1, EventKind::Data, false, 2);
         assert_eq!(visit(&mut listeners, EventKind::Data), [1, 2]);
     }
 
     #[test]
     fn removing_stops_the_running_emission_and_gives_the_leased_one_back() {
-        let mut listeners = Listeners::new();
-        listeners.add(EventKind::Data, false, 1);
-        listeners.add(EventKind::Data, false, 2);
-        let end = listeners.end();
-        let (id, _) = listeners.find(0, end, |_, _| true).unwrap();
-        let lease = listeners.lease(id).unwrap();
+        let mut listeners = listeners(&[(EventKind::Data, false, 1), (EventKind::Data, false, 2)]);
+        let (place, callback) = lease(&mut listeners, 0, u64::MAX);
         assert_eq!(
             listeners.remove_where(|kind, _| kind == EventKind::Data),
             [2]
         );
-        assert_eq!(listeners.restore(id, lease.callback), Some(1));
-        assert!(listeners.find(id, end, |_, _| true).is_none());
+        assert_eq!(restore(&mut listeners, &place, callback), Some(1));
+        assert!(listeners.find(1, u64::MAX, |_, _| true).is_none());
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
 use super::face::SocketCallback;
+use super::lease::Next;
 use super::listeners::EventKind;
 use super::{Address, Family, LoopHandle, Socket};
 use crate::arena::Key;
@@ -215,19 +216,20 @@ impl LoopHandle {
             return;
         }
         let socket = Socket::at(self.inner(), key);
-        let (mut listeners, handler) = self.audience(key);
-        if let Some(mut handler) = handler {
-            handler.get().on_lookup(&socket, lookup);
-        }
-        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Lookup) {
-            match &mut lease.callback {
-                Some(SocketCallback::Lookup(call)) => call(&socket, lookup),
-                Some(SocketCallback::LookupOnce(_)) => {
-                    if let Some(SocketCallback::LookupOnce(call)) = lease.callback.take() {
-                        call(&socket, lookup);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|kind| kind == EventKind::Lookup) {
+            match next {
+                Next::Handler(mut handler) => handler.get().on_lookup(&socket, lookup),
+                Next::Listener(mut lease) => match &mut lease.callback {
+                    Some(SocketCallback::Lookup(call)) => call(&socket, lookup),
+                    Some(SocketCallback::LookupOnce(_)) => {
+                        if let Some(SocketCallback::LookupOnce(call)) = lease.callback.take() {
+                            call(&socket, lookup);
+                        }
                     }
-                }
-                _ => {}
+                    _ => {}
+                },
+                Next::Pipe(..) => {}
             }
         }
     }

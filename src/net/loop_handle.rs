@@ -95,10 +95,7 @@ impl LoopHandle {
             return Timeout::new(&self.inner, Key::DEAD);
         }
         let key = self.inner.reactor.borrow_mut().start_timer(after, repeats);
-        self.inner
-            .face
-            .borrow_mut()
-            .insert(key, Slot::Timer(Box::new(timer)));
+        self.inner.face.borrow_mut().insert(key, Slot::Timer(timer));
         Timeout::new(&self.inner, key)
     }
 

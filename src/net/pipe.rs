@@ -9,7 +9,6 @@ use super::face::{Pipe, SocketCallback, SocketFace};
 use super::listeners::EventKind;
 use super::{LoopHandle, WriteStatus};
 use crate::arena::Key;
-use crate::conn::Payload;
 
 impl LoopHandle {
     pub(super) fn add_pipe(&self, source: Key, destination: Key, end: bool) {
@@ -39,9 +38,7 @@ impl LoopHandle {
                 resting: false,
             };
             let callback = SocketCallback::Pipe(pipe);
-            face.socket_mut(source)
-                .listeners
-                .add(EventKind::Data, false, callback);
+            face.add_listener(source, EventKind::Data, false, callback);
             if source != destination {
                 face.socket_mut(destination).rare_mut().inbound.push(source);
             }
@@ -98,19 +95,13 @@ impl LoopHandle {
         }
     }
 
+    #[inline]
     pub(super) fn pipe_data(&self, source: Key, id: u64, pipe: Pipe, data: &[u8]) {
         let inner = self.inner();
-        if source == pipe.destination && self.has_ended(source) {
-            // An echo that was told to end, by a `shutdown` say, has said its last: what still comes is nobody's.
-            self.remove_pipes(source, Some(source));
-            inner.reactor.borrow_mut().resume(source);
-            return;
-        }
-        let payload = Payload::Borrowed(data);
         let status = inner
             .reactor
             .borrow_mut()
-            .write(pipe.destination, payload, false);
+            .write_piped(source, pipe.destination, data);
         match status {
             Some(WriteStatus::Flushed | WriteStatus::Buffered) => {}
             Some(WriteStatus::Queued) => {
@@ -122,15 +113,15 @@ impl LoopHandle {
                     inner.reactor.borrow_mut().rest(source);
                 }
             }
-            Some(WriteStatus::Refused) | None => self.remove_pipes(source, Some(pipe.destination)),
+            Some(WriteStatus::Refused) => self.remove_pipes(source, Some(pipe.destination)),
+            None => {
+                self.remove_pipes(source, Some(pipe.destination));
+                // An echo that was told to end, by a `shutdown` say, has said its last: what still comes is nobody's.
+                if source == pipe.destination {
+                    inner.reactor.borrow_mut().resume(source);
+                }
+            }
         }
-    }
-
-    fn has_ended(&self, key: Key) -> bool {
-        let reactor = self.inner().reactor.borrow();
-        reactor
-            .socket(key)
-            .is_some_and(|socket| socket.conn.ended_by_us())
     }
 
     pub(super) fn pipe_end(&self, pipe: Pipe) {

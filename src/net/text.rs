@@ -1,7 +1,7 @@
 //! What comes as text: decoded by whole characters, whatever the chunks.
 
 use super::face::SocketCallback;
-use super::lease::ListenerLease;
+use super::lease::{ListenerLease, Next};
 use super::listeners::EventKind;
 use super::{LoopHandle, Socket};
 use crate::arena::Key;
@@ -46,12 +46,17 @@ impl LoopHandle {
 
     pub(super) fn emit_text(&self, key: Key, text: &Text) {
         let socket = self.socket_handle(key);
-        let (mut listeners, handler) = self.audience(key);
-        if let (Some(text), Some(mut handler)) = (text.for_handler(), handler) {
-            handler.get().on_text(&socket, text);
-        }
-        while let Some(mut lease) = listeners.next(|kind| kind == EventKind::Text) {
-            call_text(&mut lease, &socket, text);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|kind| kind == EventKind::Text) {
+            match next {
+                Next::Handler(mut handler) => {
+                    if let Some(text) = text.for_handler() {
+                        handler.get().on_text(&socket, text);
+                    }
+                }
+                Next::Listener(mut lease) => call_text(&mut lease, &socket, text),
+                Next::Pipe(..) => {}
+            }
         }
     }
 }

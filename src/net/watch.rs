@@ -213,7 +213,8 @@ impl LoopHandle {
         }
     }
 
-    pub(super) fn dispatch_watch(&self, key: Key, readiness: crate::reactor::WatchReadiness) {
+    pub(super) fn dispatch_watch(&self, key: Key) {
+        let readiness = self.inner().reactor.borrow_mut().take_watch_readiness(key);
         let call = match self.inner().face.borrow_mut().watch(key) {
             Some(watch) => watch.call.take(),
             None => None,

@@ -7,7 +7,7 @@ use super::clock::deadline_tick;
 use super::ops::apply_tuning;
 use super::ready::Step;
 use super::source::{Inherited, SocketSource, Source, Tuning};
-use super::{Event, Reactor};
+use super::{Event, NotAccepted, Reactor};
 use crate::address::Address;
 use crate::arena::Key;
 use crate::conn::Nanos;
@@ -38,7 +38,7 @@ impl Reactor {
                 }
                 if full {
                     self.counters.connections_dropped += 1;
-                    return Step::Event(Event::Dropped {
+                    return not_accepted(NotAccepted::Dropped {
                         server: key,
                         local: stream.local_address().ok(),
                         remote,
@@ -57,7 +57,7 @@ impl Reactor {
             AcceptError::OutOfResources => self.shed(key, &error),
             AcceptError::Fatal => {
                 server.readable = false;
-                Step::Event(Event::AcceptError {
+                not_accepted(NotAccepted::Failed {
                     server: key,
                     error: Error::accept(&error),
                 })
@@ -132,7 +132,7 @@ impl Reactor {
         if std::mem::replace(&mut server.starved, true) {
             return Step::Again;
         }
-        Step::Event(Event::AcceptError {
+        not_accepted(NotAccepted::Failed {
             server: key,
             error: Error::accept(error),
         })
@@ -149,4 +149,8 @@ impl Reactor {
         server.readable = true;
         self.schedule(key);
     }
+}
+
+fn not_accepted(what: NotAccepted) -> Step {
+    Step::Event(Event::NotAccepted(Box::new(what)))
 }

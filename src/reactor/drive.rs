@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 
-use super::poller::Registered;
+use super::poller::{Registered, Wake};
 use super::ready::Step;
+use super::source::{SocketSource, Source};
 use super::{Deferred, Event, Reactor};
 use crate::arena::Key;
-use crate::conn::Phase;
+use crate::conn::{Nanos, Phase};
 use crate::error::Error;
+use crate::sys::Read;
 
 /// Slices given to one `sendmsg`.
 const MAX_SLICES: usize = 64;
@@ -15,84 +17,173 @@ const MAX_SLICES: usize = 64;
 /// How often a paused socket may be woken before it gives up its read interest.
 pub(super) const VAIN_WAKEUPS: u8 = 2;
 
-impl Reactor {
-    pub(super) fn step_socket(&mut self, key: Key) -> Step {
-        let Some(socket) = self.socket(key) else {
-            return Step::Done;
-        };
-        let ready = socket.ready;
-        let conn = &socket.conn;
+/// What there is to do on a socket now, or what doing it has brought.
+pub(super) enum Work {
+    /// Bytes were read into the loop's buffer. `drained`: there are no more, nor is there anything else to do.
+    Received {
+        len: usize,
+        drained: bool,
+        touched: bool,
+    },
+    WouldBlock,
+    Ended {
+        touched: bool,
+    },
+    ReadFailed(io::Error),
+    Flush,
+    Dial,
+    WriteError,
+    Peek,
+    Nothing,
+}
+
+impl SocketSource {
+    /// What is to be done. A read, which is by far the most frequent, is done here and now.
+    pub(super) fn work(&mut self, buffer: &mut [u8], now: Nanos) -> Work {
+        let ready = self.ready;
+        let conn = &self.conn;
         match conn.phase() {
-            Phase::Connecting if ready.writable || ready.hung_up => self.finish_dial(key),
             Phase::Open => {
+                let reads = conn.wants_read();
                 // A peer that hung up may have reset the connection, which is for the read to say: first that.
-                let read_first = ready.hung_up && ready.readable && conn.wants_read();
-                if ready.writable && conn.wants_flush() && !read_first {
-                    self.flush(key);
-                    Step::Again
-                } else if conn.wants_read() && ready.readable {
-                    self.read(key)
-                } else if conn.has_write_error() && (conn.wants_read() || !conn.will_read()) {
+                let read_first = ready.hung_up && ready.readable && reads;
+                if conn.wants_flush() && ready.writable && !read_first {
+                    Work::Flush
+                } else if reads && ready.readable {
+                    self.receive(buffer, now)
+                } else if conn.has_write_error() && (reads || !conn.will_read()) {
                     // Nothing is left to read. It waits only while the reader rests.
-                    self.settle_write_error(key)
+                    Work::WriteError
                 } else if ready.peek_due && conn.may_peek() {
-                    self.peek(key)
+                    Work::Peek
                 } else {
-                    Step::Done
+                    Work::Nothing
                 }
             }
-            _ => Step::Done,
+            Phase::Connecting if ready.writable || ready.hung_up => Work::Dial,
+            _ => Work::Nothing,
         }
     }
 
-    fn read(&mut self, key: Key) -> Step {
-        let now = self.now;
-        let Some(socket) = self
-            .sources
-            .get_mut(key)
-            .and_then(|source| source.as_socket_mut())
-        else {
-            return Step::Done;
+    fn receive(&mut self, buffer: &mut [u8], now: Nanos) -> Work {
+        let Some(stream) = &self.stream else {
+            return Work::Nothing;
         };
-        let Some(stream) = &socket.stream else {
-            return Step::Done;
-        };
-        let read = match stream.read(&mut self.buffer) {
+        let result = stream.read(buffer);
+        self.received(result, buffer.len(), now)
+    }
+
+    /// Books what a read with room for `room` bytes has brought.
+    fn received(&mut self, result: io::Result<Read>, room: usize, now: Nanos) -> Work {
+        let read = match result {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                socket.ready.readable = false;
-                socket.ready.urgent = false;
-                return Step::Again;
+                self.ready.readable = false;
+                self.ready.urgent = false;
+                return Work::WouldBlock;
             }
-            Err(error) => return self.read_failed(key, &error),
+            Err(error) => return Work::ReadFailed(error),
         };
-        let touched = socket.conn.idle_mut().touch(now);
+        let touched = self.conn.idle_mut().touch(now);
         if read.len == 0 {
-            socket.ready.readable = false;
-            socket.ready.peek_due = false;
-            return self.eof(key, touched);
+            self.ready.readable = false;
+            self.ready.peek_due = false;
+            return Work::Ended { touched };
         }
-        socket.vain_wakeups = 0;
-        socket.conn.handle_read(read.len);
-        let drained = read.len < self.buffer.len()
-            && !socket.ready.hung_up
-            && !socket.ready.urgent
-            && !read.stopped_early;
+        self.vain_wakeups = 0;
+        self.conn.handle_read(read.len);
+        let drained = read.is_all(room) && !self.ready.hung_up && !self.ready.urgent;
         if drained {
-            socket.ready.readable = false;
+            self.ready.readable = false;
         }
-        let done = drained && !socket.conn.wants_flush() && !socket.conn.has_write_error();
-        if touched {
+        Work::Received {
+            len: read.len,
+            drained: drained && !self.conn.wants_flush() && !self.conn.has_write_error(),
+            touched,
+        }
+    }
+}
+
+/// What became of the attempt to treat a socket as the plain case.
+pub(super) enum Plain {
+    /// That it was: so many bytes were read, which is all there is, and there is nothing else to do.
+    Read(usize),
+    Stepped(Step),
+    /// Nothing has been done.
+    Other,
+}
+
+impl Reactor {
+    /// The plain case, which is nearly every case: woken to read, nothing else to do, and less there than there is room.
+    /// It does what [`step`](Reactor::step) would, in a fraction of the instructions.
+    #[inline(always)]
+    pub(super) fn read_plain(&mut self, key: Key, wake: Wake, buffer: &mut [u8]) -> Plain {
+        let now = self.now;
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return Plain::Other;
+        };
+        let plain = wake == Wake::READABLE
+            && !socket.queued
+            && socket.conn.is_plain()
+            && !socket.ready.hung_up
+            && !socket.ready.urgent;
+        if !plain {
+            return Plain::Other;
+        }
+        let Some(stream) = &socket.stream else {
+            return Plain::Other;
+        };
+        let result = stream.read(buffer);
+        let len = match &result {
+            Ok(read) if read.len > 0 && read.is_all(buffer.len()) => read.len,
+            _ => return Plain::Stepped(self.step_received(key, result, buffer.len())),
+        };
+        socket.ready.readable = false;
+        socket.conn.handle_read(len);
+        self.counters.bytes_in += len as u64;
+        if socket.conn.idle_mut().touch(now) {
             self.start_idle_timer(key);
         }
-        self.counters.bytes_in += read.len as u64;
-        if done {
-            // What its listeners leave to do puts it on the ready list again.
-            self.current = None;
-        } else {
-            self.charge(read.len);
+        Plain::Read(len)
+    }
+
+    /// The read has brought something else.
+    #[cold]
+    fn step_received(&mut self, key: Key, result: io::Result<Read>, room: usize) -> Step {
+        let now = self.now;
+        let Some(socket) = self.socket_mut(key) else {
+            return Step::Done;
+        };
+        socket.ready.readable = true;
+        let work = socket.received(result, room, now);
+        self.step_socket(key, work)
+    }
+
+    pub(super) fn step_socket(&mut self, key: Key, work: Work) -> Step {
+        match work {
+            Work::Received {
+                len,
+                drained,
+                touched,
+            } => {
+                if touched {
+                    self.start_idle_timer(key);
+                }
+                self.counters.bytes_in += len as u64;
+                Step::Data { len, drained }
+            }
+            Work::WouldBlock => Step::Again,
+            Work::Ended { touched } => self.eof(key, touched),
+            Work::ReadFailed(error) => self.read_failed(key, &error),
+            Work::Flush => {
+                self.flush(key);
+                Step::Again
+            }
+            Work::Dial => self.finish_dial(key),
+            Work::WriteError => self.settle_write_error(key),
+            Work::Peek => self.peek(key),
+            Work::Nothing => Step::Done,
         }
-        Step::Event(Event::Data { key, len: read.len })
     }
 
     fn eof(&mut self, key: Key, touched: bool) -> Step {

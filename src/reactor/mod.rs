@@ -38,12 +38,12 @@ use clock::Clock;
 use names::Names;
 use poller::Poller;
 pub(crate) use poller::Waker;
+use ready::{Current, ReadyList};
 
 pub(crate) use clock::nanos;
 use dial::Dial;
 pub(crate) use dial::{DialPlan, DialStep, Target};
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
-pub(crate) use watch::WatchReadiness;
 
 /// Reads, writes and accepts of one source in one turn, however small.
 const MAX_ROUNDS: u32 = 64;
@@ -65,7 +65,27 @@ pub(crate) enum Event {
         server: Key,
         socket: Key,
     },
-    AcceptError {
+    /// Boxed, so that the many other events are quick to move and to drop.
+    NotAccepted(Box<NotAccepted>),
+    Connected(Key),
+    /// The first `len` bytes of the buffer that `next_event` was given.
+    Data {
+        key: Key,
+        len: usize,
+    },
+    End(Key),
+    Timeout(Key),
+    Timer(Key),
+    /// A watched descriptor is ready; for what, [`Reactor::take_watch_readiness`] says.
+    Watch(Key),
+    /// Nothing by itself, but notices wait and come first.
+    Nothing,
+}
+
+/// A connection that did not come about.
+#[derive(Debug)]
+pub(crate) enum NotAccepted {
+    Failed {
         server: Key,
         error: Error,
     },
@@ -75,21 +95,6 @@ pub(crate) enum Event {
         local: Option<Address>,
         remote: Address,
     },
-    Connected(Key),
-    /// The first `len` bytes of the read buffer.
-    Data {
-        key: Key,
-        len: usize,
-    },
-    End(Key),
-    Timeout(Key),
-    Timer(Key),
-    Watch {
-        key: Key,
-        readiness: WatchReadiness,
-    },
-    /// Nothing by itself, but notices wait and come first.
-    Nothing,
 }
 
 /// What waits until the running callback has returned.
@@ -130,13 +135,6 @@ pub(crate) struct Counters {
     pub(crate) longest_turn: Nanos,
 }
 
-/// The source at work and what is left of its budget.
-struct Current {
-    key: Key,
-    bytes: usize,
-    rounds: u32,
-}
-
 pub(crate) struct Reactor {
     sources: Arena<Source>,
     poller: Poller,
@@ -146,14 +144,11 @@ pub(crate) struct Reactor {
     in_turn: bool,
     wheel: Wheel<Key>,
     /// Sources with something to do.
-    ready: VecDeque<Key>,
-    /// How many of them belong to the batch under way.
-    batch: usize,
+    ready: ReadyList,
     current: Option<Current>,
     pub(crate) deferred: VecDeque<Deferred>,
     closing_sockets: VecDeque<Key>,
     closing_servers: VecDeque<Key>,
-    buffer: Box<[u8]>,
     read_budget: usize,
     /// Referenced active sources.
     alive: usize,
@@ -192,13 +187,11 @@ impl Reactor {
             clock,
             in_turn: false,
             wheel: Wheel::new(),
-            ready: VecDeque::new(),
-            batch: 0,
+            ready: ReadyList::default(),
             current: None,
             deferred: VecDeque::new(),
             closing_sockets: VecDeque::new(),
             closing_servers: VecDeque::new(),
-            buffer: vec![0; settings.read_buffer].into(),
             read_budget: settings.read_budget,
             alive: 0,
             reserve: Reserve::new(),
@@ -215,7 +208,7 @@ impl Reactor {
 
     /// Gives up every source. The caller drops the result when no borrow is left.
     pub(crate) fn dismantle(&mut self) -> impl Sized + use<> {
-        self.ready.clear();
+        self.ready = ReadyList::default();
         self.deferred.clear();
         self.closing_sockets.clear();
         self.closing_servers.clear();
@@ -228,7 +221,6 @@ impl Reactor {
             std::mem::replace(&mut self.sources, Arena::new()),
             std::mem::replace(&mut self.wheel, Wheel::new()),
             self.take_released(),
-            std::mem::take(&mut self.buffer),
             std::mem::take(&mut self.reserve),
             poller,
         )
@@ -283,11 +275,6 @@ impl Reactor {
         Ok(())
     }
 
-    #[inline]
-    pub(crate) fn has_deferred(&self) -> bool {
-        !self.deferred.is_empty()
-    }
-
     /// Nothing here needs another turn at once.
     pub(crate) fn is_idle(&self) -> bool {
         self.ready.is_empty()
@@ -322,15 +309,6 @@ impl Reactor {
 
     pub(crate) fn instant(&self) -> Instant {
         self.clock.instant(self.now())
-    }
-
-    /// The read buffer, for as long as its bytes are with the user.
-    pub(crate) fn lend_buffer(&mut self) -> Box<[u8]> {
-        std::mem::take(&mut self.buffer)
-    }
-
-    pub(crate) fn restore_buffer(&mut self, buffer: Box<[u8]>) {
-        self.buffer = buffer;
     }
 
     /// Owned chunks to drop once no borrow is left.

@@ -13,6 +13,13 @@ use crate::conn::{Admission, Cause, Conn, Limits, Payload, Phase, WriteStatus};
 use crate::error::Error;
 use crate::sys::Stream;
 
+/// What became of an attempt to send at once.
+enum AtOnce {
+    Sent,
+    Tried(io::Result<usize>),
+    NotTried,
+}
+
 impl Reactor {
     /// A socket that is not connected.
     pub(crate) fn new_socket(&mut self, limits: Limits) -> Key {
@@ -118,68 +125,119 @@ impl Reactor {
     }
 
     /// Writes. `None`: there is no such socket any more.
+    #[inline]
     pub(crate) fn write(
         &mut self,
         key: Key,
         payload: Payload<'_>,
         callback: bool,
     ) -> Option<WriteStatus> {
-        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
-            if let Payload::Owned(bytes) = payload {
-                self.released.push(bytes);
+        match self.send_at_once(key, payload.as_slice(), callback) {
+            AtOnce::Sent => {
+                self.release_payload(payload);
+                Some(WriteStatus::Flushed)
             }
+            AtOnce::Tried(result) => Some(self.keep_rest(key, payload, callback, result)),
+            AtOnce::NotTried => self.queue(key, payload, callback),
+        }
+    }
+
+    /// What came from `source` is written to where it is piped. `None`: nobody is there to write it, for the socket is
+    /// gone, or is an echo that has ended by itself.
+    #[inline]
+    pub(crate) fn write_piped(&mut self, source: Key, to: Key, data: &[u8]) -> Option<WriteStatus> {
+        match self.send_at_once(to, data, false) {
+            AtOnce::Sent => Some(WriteStatus::Flushed),
+            AtOnce::Tried(result) => {
+                Some(self.keep_rest(to, Payload::Borrowed(data), false, result))
+            }
+            AtOnce::NotTried => {
+                let echo = source == to;
+                if echo
+                    && self
+                        .socket(to)
+                        .is_some_and(|socket| socket.conn.ended_by_us())
+                {
+                    return None;
+                }
+                self.queue(to, Payload::Borrowed(data), false)
+            }
+        }
+    }
+
+    /// Sends if nothing is in the way. The plain case, where the kernel takes all of it and nobody waits to hear so, is
+    /// booked here.
+    #[inline(always)]
+    fn send_at_once(&mut self, key: Key, bytes: &[u8], callback: bool) -> AtOnce {
+        let now = self.now();
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            return AtOnce::NotTried;
+        };
+        let Some(stream) = &socket.stream else {
+            return AtOnce::NotTried;
+        };
+        if bytes.is_empty() || !socket.ready.writable || !socket.conn.is_clear() {
+            return AtOnce::NotTried;
+        }
+        match stream.write(bytes) {
+            Ok(sent) if sent == bytes.len() && !callback => {
+                socket.conn.wrote(sent as u64);
+                let touched = socket.conn.idle_mut().touch(now);
+                self.counters.bytes_out += sent as u64;
+                if touched {
+                    self.start_idle_timer(key);
+                }
+                AtOnce::Sent
+            }
+            result => AtOnce::Tried(result),
+        }
+    }
+
+    /// Something is in the way: what is admitted waits.
+    fn queue(&mut self, key: Key, payload: Payload<'_>, callback: bool) -> Option<WriteStatus> {
+        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+            self.release_payload(payload);
             return None;
         };
         let len = payload.as_slice().len();
-        let mut sent = 0;
         match socket.conn.admit(len, &mut self.released) {
             Admission::Refused => {
-                if let Payload::Owned(bytes) = payload {
-                    self.released.push(bytes);
-                }
+                self.release_payload(payload);
                 self.settle(key);
-                return Some(WriteStatus::Refused);
+                Some(WriteStatus::Refused)
             }
-            Admission::Try if len > 0 && socket.ready.writable => {
-                let Some(stream) = &socket.stream else {
-                    return None;
-                };
-                match stream.write(payload.as_slice()) {
-                    Ok(n) if n == len && !callback => {
-                        socket.conn.wrote(len as u64);
-                        self.counters.bytes_out += len as u64;
-                        return Some(self.flushed(key, payload));
-                    }
-                    Ok(n) => sent = n,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        self.wait_writable(key)
-                    }
-                    Err(error) => {
-                        if let Payload::Owned(bytes) = payload {
-                            self.released.push(bytes);
-                        }
-                        self.write_failed(key, &error);
-                        return Some(WriteStatus::Refused);
-                    }
-                }
-            }
-            Admission::Try | Admission::Queue => {}
+            Admission::Try | Admission::Queue => Some(self.keep(key, payload, 0, callback)),
         }
-        Some(self.keep(key, payload, sent, callback))
     }
 
-    /// The plain case: the kernel took all of it, and nobody waits to hear so.
-    fn flushed(&mut self, key: Key, payload: Payload<'_>) -> WriteStatus {
+    /// The kernel was offered a payload, and has taken `sent` of it.
+    fn keep_rest(
+        &mut self,
+        key: Key,
+        payload: Payload<'_>,
+        callback: bool,
+        sent: io::Result<usize>,
+    ) -> WriteStatus {
+        match sent {
+            Ok(sent) => self.keep(key, payload, sent, callback),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.wait_writable(key);
+                self.keep(key, payload, 0, callback)
+            }
+            Err(error) => {
+                self.release_payload(payload);
+                self.write_failed(key, &error);
+                WriteStatus::Refused
+            }
+        }
+    }
+
+    /// Owned bytes may be the user's to drop, and not inside a call.
+    #[inline]
+    fn release_payload(&mut self, payload: Payload<'_>) {
         if let Payload::Owned(bytes) = payload {
             self.released.push(bytes);
         }
-        let now = self.now();
-        if let Some(Source::Socket(socket)) = self.sources.get_mut(key) {
-            if socket.conn.idle_mut().touch(now) {
-                self.start_idle_timer(key);
-            }
-        }
-        WriteStatus::Flushed
     }
 
     /// Books an admitted payload of which `sent` bytes are with the kernel.

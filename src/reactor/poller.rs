@@ -56,14 +56,41 @@ impl Registered {
     }
 }
 
-/// One readiness event. Hang-ups and errors are hints: only a system call tells.
+/// Why a source has its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Wake(u8);
+
+impl Wake {
+    /// It has it already.
+    pub(crate) const NOT: Wake = Wake(0);
+    pub(crate) const READABLE: Wake = Wake(1);
+    pub(crate) const WRITABLE: Wake = Wake(2);
+    /// A hint, as errors are: only a system call tells.
+    pub(crate) const HUNG_UP: Wake = Wake(4);
+    pub(crate) const URGENT: Wake = Wake(8);
+    /// It stood on the ready list; the poll has found nothing.
+    pub(crate) const LISTED: Wake = Wake(16);
+
+    fn of(readable: bool, writable: bool, hung_up: bool, urgent: bool) -> Wake {
+        Wake(
+            u8::from(readable)
+                | u8::from(writable) << 1
+                | u8::from(hung_up) << 2
+                | u8::from(urgent) << 3,
+        )
+    }
+
+    #[inline]
+    pub(crate) fn has(self, other: Wake) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// One readiness event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wakeup {
     pub(crate) key: Key,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    pub(crate) hung_up: bool,
-    pub(crate) urgent: bool,
+    pub(crate) wake: Wake,
 }
 
 /// Ends a wait from another thread.
@@ -150,13 +177,16 @@ impl Poller {
         match self {
             Poller::Mio { events, .. } => {
                 for event in events.iter().filter(|event| event.token() != WAKER) {
-                    each(Wakeup {
-                        key: Key::from_token(event.token().0 as u64),
-                        readable: event.is_readable(),
-                        writable: event.is_writable(),
-                        hung_up: event.is_read_closed() || event.is_error(),
-                        urgent: event.is_priority(),
-                    });
+                    let key = Key::from_token(event.token().0 as u64);
+                    let (writable, urgent) = (event.is_writable(), event.is_priority());
+                    let hung_up = event.is_read_closed() || event.is_error();
+                    let wake = if event.is_readable() && !writable && !hung_up && !urgent {
+                        // Nearly always, and cheaper than to put it together.
+                        Wake::READABLE
+                    } else {
+                        Wake::of(event.is_readable(), writable, hung_up, urgent)
+                    };
+                    each(Wakeup { key, wake });
                 }
             }
             #[cfg(any(test, feature = "sim"))]
@@ -164,10 +194,12 @@ impl Poller {
                 for event in events {
                     each(Wakeup {
                         key: Key::from_token(event.token),
-                        readable: event.readable,
-                        writable: event.writable,
-                        hung_up: event.read_closed || event.error,
-                        urgent: false,
+                        wake: Wake::of(
+                            event.readable,
+                            event.writable,
+                            event.read_closed || event.error,
+                            false,
+                        ),
                     });
                 }
             }

@@ -1,14 +1,73 @@
 //! The ready list: sources with something to do, worked through in batches, each within its budget.
 
-use super::drive::VAIN_WAKEUPS;
-use super::{Current, Event, Reactor, MAX_ROUNDS};
+use super::drive::{Plain, VAIN_WAKEUPS};
+use super::poller::{Wake, Wakeup};
+use super::source::{SocketSource, Source};
+use super::{Event, Reactor, MAX_ROUNDS};
 use crate::arena::Key;
-use crate::reactor::source::Source;
+
+/// Sources with something to do. What is added while a batch is worked through belongs to the next.
+#[derive(Default)]
+pub(super) struct ReadyList {
+    batch: Vec<Key>,
+    /// How far the batch has come.
+    next: usize,
+    /// What the poll has found. Its sources come after the batch, and are not looked up before their turn.
+    woken: Vec<Wakeup>,
+    next_woken: usize,
+    waiting: Vec<Key>,
+}
+
+impl ReadyList {
+    pub(super) fn push(&mut self, key: Key) {
+        self.waiting.push(key);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.batch_is_done()
+    }
+
+    fn batch_is_done(&self) -> bool {
+        self.next == self.batch.len() && self.next_woken == self.woken.len()
+    }
+
+    /// All that waits is the batch now, behind what a panic has left of the last one.
+    fn begin_batch(&mut self) {
+        self.batch.drain(..self.next);
+        self.next = 0;
+        if self.batch.is_empty() {
+            std::mem::swap(&mut self.batch, &mut self.waiting);
+        } else {
+            self.batch.append(&mut self.waiting);
+        }
+    }
+
+    /// The next source, and how it was woken if it stands there for that.
+    #[inline]
+    fn next(&mut self) -> Option<(Key, Wake)> {
+        if let Some(key) = self.batch.get(self.next) {
+            self.next += 1;
+            return Some((*key, Wake::LISTED));
+        }
+        let woken = self.woken.get(self.next_woken)?;
+        self.next_woken += 1;
+        Some((woken.key, woken.wake))
+    }
+}
+
+/// The source at work and what is left of its budget.
+pub(super) struct Current {
+    key: Key,
+    bytes: usize,
+    rounds: u32,
+}
 
 /// What one step on a source did.
 pub(super) enum Step {
-    /// Something `net` must deliver.
+    /// Something `net` must deliver; there may be more to do.
     Event(Event),
+    /// Bytes are in the buffer. `drained`: there is nothing more to do now.
+    Data { len: usize, drained: bool },
     /// Something nobody needs to hear of; there may be more to do.
     Again,
     /// There is nothing more to do now.
@@ -25,38 +84,52 @@ impl Reactor {
             _ => return,
         };
         if !std::mem::replace(queued, true) {
-            self.ready.push_back(key);
+            self.ready.push(key);
         }
     }
 
     /// What is on the ready list now is the batch; what comes later belongs to the next.
     pub(crate) fn begin_batch(&mut self) {
-        self.batch = self.ready.len();
+        self.ready.begin_batch();
     }
 
-    /// Works on until there is something to deliver. `None`: the batch is done.
-    pub(crate) fn next_event(&mut self) -> Option<Event> {
+    /// Works on until there is something to deliver. `None`: the batch is done. What is read goes into `buffer`.
+    /// `deferred_first`: what is deferred already comes first.
+    #[inline]
+    pub(crate) fn next_event(&mut self, buffer: &mut [u8], deferred_first: bool) -> Option<Event> {
+        if deferred_first && !self.deferred.is_empty() {
+            return Some(Event::Nothing);
+        }
         loop {
-            let key = match &mut self.current {
-                Some(current) if current.rounds > 0 && current.bytes > 0 => {
-                    current.rounds -= 1;
-                    current.key
-                }
-                Some(_) => {
-                    self.yield_current();
-                    continue;
-                }
-                None => {
-                    self.start_next()?;
-                    continue;
-                }
+            let (key, wake) = match &self.current {
+                Some(current) => (current.key, Wake::NOT),
+                None => self.ready.next()?,
             };
-            match self.step(key) {
+            let step = match self.read_plain(key, wake, buffer) {
+                Plain::Read(len) => {
+                    self.counters.events += 1;
+                    return Some(Event::Data { key, len });
+                }
+                Plain::Stepped(step) => step,
+                Plain::Other => self.step(key, wake, buffer),
+            };
+            match step {
+                Step::Data { len, drained } => {
+                    // Drained, it comes back to the ready list by what its listeners leave to do.
+                    if drained {
+                        self.current = None;
+                    } else {
+                        self.go_on(key, len);
+                    }
+                    self.counters.events += 1;
+                    return Some(Event::Data { key, len });
+                }
                 Step::Event(event) => {
+                    self.go_on(key, 0);
                     self.counters.events += 1;
                     return Some(event);
                 }
-                Step::Again => {}
+                Step::Again => self.go_on(key, 0),
                 Step::Done => self.current = None,
             }
             if !self.deferred.is_empty() {
@@ -65,87 +138,81 @@ impl Reactor {
         }
     }
 
-    fn start_next(&mut self) -> Option<()> {
-        if self.batch == 0 {
-            return None;
-        }
-        self.batch -= 1;
-        let key = self.ready.pop_front()?;
-        match self.sources.get_mut(key) {
-            Some(Source::Socket(socket)) => socket.queued = false,
-            Some(Source::Server(server)) => server.queued = false,
-            Some(Source::Watch(watch)) => watch.queued = false,
-            _ => return Some(()),
-        }
-        self.current = Some(Current {
+    /// A source has had one step, which took `bytes` of its budget: it goes on, or others come first.
+    fn go_on(&mut self, key: Key, bytes: usize) {
+        let mut current = self.current.take().unwrap_or(Current {
             key,
             bytes: self.read_budget,
             rounds: MAX_ROUNDS,
         });
-        Some(())
-    }
-
-    /// The budget is spent: others first.
-    fn yield_current(&mut self) {
-        if let Some(current) = self.current.take() {
-            self.schedule(current.key);
+        current.bytes = current.bytes.saturating_sub(bytes);
+        current.rounds -= 1;
+        if current.bytes > 0 && current.rounds > 0 {
+            self.current = Some(current);
+        } else {
+            self.schedule(key);
         }
     }
 
-    fn step(&mut self, key: Key) -> Step {
-        match self.sources.get(key) {
-            Some(Source::Socket(_)) => self.step_socket(key),
-            Some(Source::Server(_)) => self.step_server(key),
-            Some(Source::Watch(_)) => self.step_watch(key),
+    fn step(&mut self, key: Key, wake: Wake, buffer: &mut [u8]) -> Step {
+        let now = self.now;
+        let Some(source) = self.sources.get_mut(key) else {
+            // It closed after the kernel reported it.
+            return Step::Done;
+        };
+        if let Source::Socket(socket) = source {
+            if wake != Wake::NOT && !socket.has_turn(wake) {
+                return Step::Done;
+            }
+            let work = socket.work(buffer, now);
+            return self.step_socket(key, work);
+        }
+        self.step_other(key, wake)
+    }
+
+    fn step_other(&mut self, key: Key, wake: Wake) -> Step {
+        match self.sources.get_mut(key) {
+            Some(Source::Server(server)) => {
+                server.queued &= !wake.has(Wake::LISTED);
+                server.readable |= wake != Wake::NOT && wake != Wake::LISTED;
+                self.step_server(key)
+            }
+            Some(Source::Watch(watch)) => {
+                watch.queued &= !wake.has(Wake::LISTED);
+                watch.ready.readable |= wake.has(Wake::READABLE);
+                watch.ready.writable |= wake.has(Wake::WRITABLE);
+                watch.ready.hung_up |= wake.has(Wake::HUNG_UP);
+                self.step_watch(key)
+            }
             _ => Step::Done,
         }
     }
 
-    pub(super) fn charge(&mut self, bytes: usize) {
-        if let Some(current) = &mut self.current {
-            current.bytes = current.bytes.saturating_sub(bytes);
-        }
-    }
-
-    /// Notes what the poll has found.
+    /// Takes over what the poll has found.
+    #[inline(never)]
     pub(super) fn take_wakeups(&mut self) {
-        let Reactor {
-            poller,
-            sources,
-            ready,
-            ..
-        } = self;
-        poller.wakeups(|wakeup| {
-            let queued = match sources.get_mut(wakeup.key) {
-                Some(Source::Socket(socket)) => {
-                    let bits = &mut socket.ready;
-                    bits.readable |= wakeup.readable || wakeup.hung_up;
-                    bits.writable |= wakeup.writable;
-                    bits.hung_up |= wakeup.hung_up;
-                    bits.peek_due |= wakeup.hung_up;
-                    bits.urgent |= wakeup.urgent;
-                    if wakeup.readable && socket.conn.may_peek() {
-                        socket.vain_wakeups = socket.vain_wakeups.saturating_add(1);
-                        bits.peek_due |= socket.vain_wakeups >= VAIN_WAKEUPS;
-                    }
-                    &mut socket.queued
-                }
-                Some(Source::Server(server)) => {
-                    server.readable = true;
-                    &mut server.queued
-                }
-                Some(Source::Watch(watch)) => {
-                    watch.ready.readable |= wakeup.readable;
-                    watch.ready.writable |= wakeup.writable;
-                    watch.ready.hung_up |= wakeup.hung_up;
-                    &mut watch.queued
-                }
-                // The source closed after the kernel reported it.
-                _ => return,
-            };
-            if !std::mem::replace(queued, true) {
-                ready.push_back(wakeup.key);
-            }
-        });
+        let ready = &mut self.ready;
+        ready.woken.drain(..ready.next_woken);
+        ready.next_woken = 0;
+        self.poller.wakeups(|wakeup| ready.woken.push(wakeup));
+    }
+}
+
+impl SocketSource {
+    /// Notes why it was woken. False: it stands on the ready list, and has its turn when that is due.
+    fn has_turn(&mut self, wake: Wake) -> bool {
+        self.queued &= !wake.has(Wake::LISTED);
+        let hung_up = wake.has(Wake::HUNG_UP);
+        let bits = &mut self.ready;
+        bits.readable |= wake.has(Wake::READABLE) || hung_up;
+        bits.writable |= wake.has(Wake::WRITABLE);
+        bits.hung_up |= hung_up;
+        bits.peek_due |= hung_up;
+        bits.urgent |= wake.has(Wake::URGENT);
+        if wake.has(Wake::READABLE) && self.conn.may_peek() {
+            self.vain_wakeups = self.vain_wakeups.saturating_add(1);
+            bits.peek_due |= self.vain_wakeups >= VAIN_WAKEUPS;
+        }
+        !self.queued
     }
 }

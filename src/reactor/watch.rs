@@ -73,11 +73,19 @@ impl Reactor {
         let Some(Source::Watch(watch)) = self.sources.get_mut(key) else {
             return Step::Done;
         };
-        let readiness = std::mem::take(&mut watch.ready);
-        if readiness.readable || readiness.writable || readiness.hung_up {
-            Step::Event(Event::Watch { key, readiness })
+        let ready = watch.ready;
+        if ready.readable || ready.writable || ready.hung_up {
+            Step::Event(Event::Watch(key))
         } else {
             Step::Done
+        }
+    }
+
+    /// What the descriptor was found to be ready for since it was asked the last time.
+    pub(crate) fn take_watch_readiness(&mut self, key: Key) -> WatchReadiness {
+        match self.sources.get_mut(key) {
+            Some(Source::Watch(watch)) => std::mem::take(&mut watch.ready),
+            _ => WatchReadiness::default(),
         }
     }
 }

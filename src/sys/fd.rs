@@ -61,6 +61,7 @@ impl Reserve {
 }
 
 /// Runs a system call, again as long as a signal interrupts it.
+#[inline(always)]
 pub(super) fn retry<T: Copy + PartialEq + From<i8>>(mut call: impl FnMut() -> T) -> io::Result<T> {
     loop {
         let value = call();

@@ -24,7 +24,7 @@ pub(crate) use mem::MemEvent;
 #[cfg(any(test, feature = "sim"))]
 pub use mem::{Faults, Sim};
 pub(crate) use resolve::resolve;
-pub(crate) use stream::{Connect, Stream};
+pub(crate) use stream::{Connect, Read, Stream};
 
 #[cfg(test)]
 mod tests;

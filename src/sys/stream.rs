@@ -23,6 +23,14 @@ pub(crate) struct Read {
     pub(crate) stopped_early: bool,
 }
 
+impl Read {
+    /// Into a buffer of `room` bytes: the kernel has no more.
+    #[inline]
+    pub(crate) fn is_all(&self, room: usize) -> bool {
+        self.len < room && !self.stopped_early
+    }
+}
+
 /// How far a connect came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Connect {
@@ -102,6 +110,7 @@ impl Stream {
 
     /// Reads what is there. Descriptors that a UNIX peer passes along are dropped by the kernel, as
     /// no room for them is offered.
+    #[inline(always)]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
         match self {
             Stream::Tcp(fd) => {
@@ -129,6 +138,7 @@ impl Stream {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(fd) | Stream::Unix(fd) => {
@@ -294,6 +304,7 @@ const SEND_FLAGS: libc::c_int = libc::MSG_DONTWAIT;
 /// What `sendmsg` takes on every system; more is `EMSGSIZE`.
 const MAX_SLICES: usize = 1024;
 
+#[inline(always)]
 fn receive(fd: &OwnedFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (fd, start, length) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
     // SAFETY: the pointer and the length describe `buffer`, borrowed mutably through the call.

@@ -126,10 +126,9 @@ impl Server {
             return self;
         }
         let face = &mut *inner.face.borrow_mut();
+        let id = face.new_listener();
         match face.server(self.key) {
-            Some(server) => {
-                server.listeners.add(kind, once, callback);
-            }
+            Some(server) => server.listeners.add(id, kind, once, callback),
             None => face.discard(callback),
         }
         self

@@ -121,10 +121,13 @@ impl Server {
             face.discard(on_listening);
             return result;
         }
+        let id = face.new_listener();
         if let Some(server) = face.server(self.key) {
             let callback = ServerCallback::PlainOnce(Box::new(on_listening));
-            server.listen_callback =
-                Some(server.listeners.add(EventKind::Listening, true, callback));
+            server.listen_callback = Some(id);
+            server
+                .listeners
+                .add(id, EventKind::Listening, true, callback);
         }
         result
     }

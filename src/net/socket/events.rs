@@ -235,9 +235,7 @@ impl Socket {
         self.inner()
             .face
             .borrow_mut()
-            .socket_mut(self.key())
-            .listeners
-            .add(kind, once, callback);
+            .add_listener(self.key(), kind, once, callback);
         match kind {
             EventKind::Data | EventKind::Text => self
                 .inner()
