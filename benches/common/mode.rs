@@ -33,9 +33,13 @@ const WITH_VALUE: &[&str] = &[
     "--output-format",
 ];
 
-/// What the arguments ask for, and the filter among them, if any.
+/// What the arguments of this process ask for, and the filter among them, if any.
 pub fn from_arguments() -> (Mode, Option<String>) {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    parse(&arguments)
+}
+
+pub fn parse(arguments: &[String]) -> (Mode, Option<String>) {
     let has = |option| arguments.iter().any(|argument| argument == option);
     let mode = if has("--list") {
         Mode::List

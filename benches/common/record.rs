@@ -61,7 +61,7 @@ impl Record {
         println!("{}: {} rows", path.display(), self.rows.len());
     }
 
-    fn to_json(&self) -> String {
+    pub fn to_json(&self) -> String {
         let Record { bench, quick, rows } = self;
         let rows = rows.join(",\n  ");
         format!("{{\"bench\": \"{bench}\", \"quick\": {quick}, \"rows\": [\n  {rows}\n]}}\n")

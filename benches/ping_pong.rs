@@ -1,0 +1,29 @@
+//! How many messages a second go to and fro, one at a time on each connection?
+
+mod common;
+
+use common::bench::{Bench, Stand, Unit};
+use common::client::{Group, Kind, Load};
+use common::peers::{self, Job, Running};
+use common::sys::Transport;
+
+fn main() {
+    let mut bench = Bench::new("ping_pong");
+    for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Unix, "unix")] {
+        let servers = peers::ALL.map(|peer| peer.start(Job::Echo, transport));
+        for count in [1, 50, 1000] {
+            for (size, written) in [(64, "64 B"), (4096, "4 KiB")] {
+                let group = Group {
+                    connections: bench.connections(count, 2 * servers.len()),
+                    kind: Kind::Message(size),
+                };
+                let under_load =
+                    |server: &Running| Stand::under(server, Load::new(&server.place, &[group]));
+                let mut stands: Vec<Stand> = servers.iter().map(under_load).collect();
+                let unit = Unit::messages(group.connections);
+                bench.case(&format!("{name} {count} x {written}"), &unit, &mut stands);
+            }
+        }
+    }
+    bench.finish();
+}
