@@ -1,0 +1,148 @@
+//! What was measured, read from its files.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Names of our own servers, in the rows of the benches and of the bench of whole servers.
+pub const OURS: [&str; 2] = ["tidewheel (pipe)", "tidewheel (on_data)"];
+pub const OUR_SERVERS: [&str; 2] = ["tidewheel", "tidewheel_listener"];
+
+#[derive(Default)]
+pub struct Data {
+    /// Each bench and its rows, by name.
+    pub benches: Vec<Bench>,
+    /// Timings of whole servers over TCP, and over UNIX sockets.
+    pub tcp: Value,
+    pub unix: Value,
+    /// System calls, and user-space instructions, of whole servers for each message.
+    pub syscalls: Value,
+    pub instructions: Value,
+    /// Our own counts, on record.
+    pub counts: Value,
+}
+
+pub struct Bench {
+    pub name: String,
+    pub quick: bool,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Clone)]
+pub struct Row {
+    pub case: String,
+    pub peer: String,
+    pub metric: String,
+    pub value: Spread,
+    /// To raw epoll.
+    pub ratio: Option<Spread>,
+}
+
+#[derive(Clone, Copy)]
+pub struct Spread {
+    pub median: f64,
+    pub min: f64,
+    pub max: f64,
+}
+
+impl Data {
+    pub fn read(directory: &Path) -> Data {
+        let mut data = Data {
+            counts: json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.json")),
+            ..Data::default()
+        };
+        let files = fs::read_dir(directory).into_iter().flatten().flatten();
+        for file in files.map(|entry| json(&entry.path())) {
+            if file["bench"].is_string() {
+                data.benches.extend(Bench::of(&file));
+            } else {
+                data.take_servers(file);
+            }
+        }
+        data.benches.sort_by(|a, b| a.name.cmp(&b.name));
+        data
+    }
+
+    fn take_servers(&mut self, file: Value) {
+        let is_unix = file["info"]["unix"] == true;
+        if file["summary"].is_object() {
+            *(if is_unix {
+                &mut self.unix
+            } else {
+                &mut self.tcp
+            }) = file;
+        } else if let Some(servers) = file["per_message"].as_object() {
+            // System calls are told by name, instructions in one number.
+            if servers.values().any(Value::is_object) {
+                self.syscalls = file;
+            } else {
+                self.instructions = file;
+            }
+        }
+    }
+
+    pub fn row(&self, bench: &str, case: &str, peer: &str, metric: &str) -> Option<&Row> {
+        let bench = self.benches.iter().find(|it| it.name == bench)?;
+        let is_it = |row: &&Row| row.case == case && row.peer == peer && row.metric == metric;
+        bench.rows.iter().find(is_it)
+    }
+
+    /// A count on record.
+    pub fn count(&self, case: &str) -> Option<f64> {
+        let counts = self.counts["counts"].as_array()?;
+        counts.iter().find(|row| row["case"] == case)?["value"].as_f64()
+    }
+
+    pub fn servers(&self, unix: bool) -> &Value {
+        if unix {
+            &self.unix
+        } else {
+            &self.tcp
+        }
+    }
+}
+
+impl Bench {
+    fn of(file: &Value) -> Option<Bench> {
+        Some(Bench {
+            name: file["bench"].as_str()?.into(),
+            quick: file["quick"] == true,
+            rows: file["rows"]
+                .as_array()?
+                .iter()
+                .filter_map(Row::of)
+                .collect(),
+        })
+    }
+}
+
+impl Row {
+    fn of(row: &Value) -> Option<Row> {
+        let text = |key: &str| row[key].as_str().map(String::from);
+        Some(Row {
+            case: text("case")?,
+            peer: text("peer")?,
+            metric: text("metric")?,
+            value: Spread::of(row, ["median", "min", "max"])?,
+            ratio: Spread::of(row, ["ratio_to_epoll", "ratio_min", "ratio_max"]),
+        })
+    }
+}
+
+impl Spread {
+    pub fn of(object: &Value, keys: [&str; 3]) -> Option<Spread> {
+        let [median, min, max] = keys.map(|key| object[key].as_f64());
+        Some(Spread {
+            median: median?,
+            min: min?,
+            max: max?,
+        })
+    }
+}
+
+/// Null where there is no such file.
+fn json(path: &Path) -> Value {
+    let text = fs::read(path).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
