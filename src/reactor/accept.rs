@@ -6,7 +6,7 @@ use std::io;
 use super::clock::deadline_tick;
 use super::ops::apply_tuning;
 use super::ready::Step;
-use super::source::{Inherited, SocketSource, Source, Tuning};
+use super::source::{Inherited, ServerSource, SocketSource, Source, Tuning};
 use super::{Event, NotAccepted, Reactor};
 use crate::address::Address;
 use crate::arena::Key;
@@ -16,6 +16,9 @@ use crate::sys::{classify_accept, AcceptError, Stream};
 
 /// How long accepting rests when not even shedding is possible.
 const REST: Nanos = 100_000_000;
+
+/// So many connections lost in a row, and not one in between that was not, are the listener's fault.
+const MAX_LOST: u32 = 64;
 
 impl Reactor {
     pub(super) fn step_server(&mut self, key: Key) -> Step {
@@ -32,6 +35,7 @@ impl Reactor {
             Ok((stream, remote)) => {
                 let inherited = server.inherited;
                 let full = server.connections >= server.max_connections;
+                server.lost = 0;
                 if std::mem::take(&mut server.starved) {
                     // It may have been lost while there was none to be had.
                     self.reserve.refill();
@@ -51,9 +55,10 @@ impl Reactor {
         match classify_accept(&error) {
             AcceptError::WouldBlock => {
                 server.readable = false;
+                server.lost = 0;
                 Step::Done
             }
-            AcceptError::PerConnection => Step::Again,
+            AcceptError::PerConnection => self.lose(key, &error),
             AcceptError::OutOfResources => self.shed(key, &error),
             AcceptError::Fatal => {
                 server.readable = false;
@@ -129,13 +134,28 @@ impl Reactor {
             }
             Err(_) => server.retry = Some(wheel.insert(deadline_tick(*now + REST), key)),
         }
-        if std::mem::replace(&mut server.starved, true) {
+        tell_once(key, server, error)
+    }
+
+    /// A connection is lost, and the next may be well. But where all are (something else was put in the listener's
+    /// place, or a filter forbids the call) there is no end of it: then accepting rests.
+    fn lose(&mut self, key: Key, error: &io::Error) -> Step {
+        let Reactor {
+            sources,
+            wheel,
+            now,
+            ..
+        } = self;
+        let Some(Source::Server(server)) = sources.get_mut(key) else {
+            return Step::Done;
+        };
+        server.lost += 1;
+        if server.lost < MAX_LOST {
             return Step::Again;
         }
-        not_accepted(NotAccepted::Failed {
-            server: key,
-            error: Error::accept(error),
-        })
+        server.lost = 0;
+        server.retry = Some(wheel.insert(deadline_tick(*now + REST), key));
+        tell_once(key, server, error)
     }
 
     /// The rest is over.
@@ -149,6 +169,17 @@ impl Reactor {
         server.readable = true;
         self.schedule(key);
     }
+}
+
+/// Until accepting succeeds again.
+fn tell_once(key: Key, server: &mut ServerSource, error: &io::Error) -> Step {
+    if std::mem::replace(&mut server.starved, true) {
+        return Step::Again;
+    }
+    not_accepted(NotAccepted::Failed {
+        server: key,
+        error: Error::accept(error),
+    })
 }
 
 fn not_accepted(what: NotAccepted) -> Step {

@@ -34,6 +34,7 @@ impl Reactor {
         server.listener = Some(listener);
         server.readable = false;
         server.starved = false;
+        server.lost = 0;
         server.listens = server.listens.wrapping_add(1);
         let listen = server.listens;
         deferred.push_back(Deferred::Listening {

@@ -223,8 +223,10 @@ pub(crate) struct ServerSource {
     pub(crate) max_connections: usize,
     pub(crate) queued: bool,
     pub(crate) shared: bool,
-    /// An `accept` failed for want of resources and none has succeeded since: reported once.
+    /// An `accept` failed for want of resources, or too many in a row did, and none has succeeded since: reported once.
     pub(crate) starved: bool,
+    /// How many accepts in a row have lost their connection.
+    pub(crate) lost: u32,
     /// Set while accepting rests.
     pub(crate) retry: Option<TimerKey>,
     /// Not yet destroyed: Node's count.
@@ -251,6 +253,7 @@ impl ServerSource {
             queued: false,
             shared: false,
             starved: false,
+            lost: 0,
             retry: None,
             connections: 0,
             open: 0,

@@ -18,16 +18,20 @@ pub enum Peer {
 impl Peer {
     #[track_caller]
     pub fn connect(address: &Address) -> Peer {
+        Peer::try_connect(address).unwrap()
+    }
+
+    pub fn try_connect(address: &Address) -> io::Result<Peer> {
         let peer = match address {
-            Address::Ip(address) => Peer::Tcp(TcpStream::connect(address).unwrap()),
-            Address::Path(path) => Peer::Unix(UnixStream::connect(path).unwrap()),
+            Address::Ip(address) => Peer::Tcp(TcpStream::connect(address)?),
+            Address::Path(path) => Peer::Unix(UnixStream::connect(path)?),
             other => panic!("no peer for {other}"),
         };
         match &peer {
-            Peer::Tcp(stream) => stream.set_read_timeout(Some(STUCK)).unwrap(),
-            Peer::Unix(stream) => stream.set_read_timeout(Some(STUCK)).unwrap(),
+            Peer::Tcp(stream) => stream.set_read_timeout(Some(STUCK))?,
+            Peer::Unix(stream) => stream.set_read_timeout(Some(STUCK))?,
         }
-        peer
+        Ok(peer)
     }
 
     #[track_caller]
