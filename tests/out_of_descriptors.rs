@@ -3,24 +3,32 @@
 #[path = "common/child.rs"]
 mod child;
 mod common;
+#[path = "common/faults.rs"]
+mod faults;
 #[path = "common/place.rs"]
 mod place;
 
 use std::cell::RefCell;
 use std::io::Read;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use child::{in_child, limit_descriptors};
-use common::{each_case, Peer, Script, World};
+use common::{each_case, Peer, Script, Transport, World};
+use faults::process_time;
 use place::{out_of_the_way, turn_until};
-use tidewheel::net::{self, Server};
+use tidewheel::net::{self, Address, Server};
 use tidewheel::{Code, EventLoop};
 
 /// How many more descriptors the limit leaves.
 const ROOM: usize = 20;
 const CROWD: usize = 200;
 const PLENTY: u64 = 4096;
+/// A quarter of those who come.
+const FEW: usize = 50;
 
 fn echo_server(world: &World) -> Server {
     let watcher = world.watcher();
@@ -265,5 +273,127 @@ fn connect_listen_pair_and_a_new_loop_say_so() {
             second.close();
             world.run();
         });
+    });
+}
+
+/// Sockets that are not connected yet, made while there are descriptors.
+fn visitors(world: &World, count: usize) -> Vec<OwnedFd> {
+    let family = match world.transport {
+        Transport::Tcp => libc::AF_INET,
+        Transport::Unix => libc::AF_UNIX,
+    };
+    let make = || {
+        // SAFETY: the call takes no pointers; the descriptor is new and owned by nobody else.
+        let fd = unsafe {
+            let fd = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+            assert!(fd >= 0);
+            OwnedFd::from_raw_fd(fd)
+        };
+        out_of_the_way(fd)
+    };
+    (0..count).map(|_| make()).collect()
+}
+
+fn dial(visitor: &OwnedFd, address: &Address) {
+    let result = match address {
+        Address::Ip(SocketAddr::V4(ip)) => {
+            let to = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: ip.port().to_be(),
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.ip().octets()),
+                },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: the pointer and the length are of one live address.
+            unsafe {
+                libc::connect(
+                    visitor.as_raw_fd(),
+                    (&raw const to).cast(),
+                    size_of_val(&to) as libc::socklen_t,
+                )
+            }
+        }
+        Address::Path(path) => {
+            // SAFETY: zero is a valid `sockaddr_un`.
+            let mut to: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+            to.sun_family = libc::AF_UNIX as libc::sa_family_t;
+            for (to, from) in to.sun_path.iter_mut().zip(path.as_os_str().as_bytes()) {
+                *to = *from as libc::c_char;
+            }
+            // SAFETY: the pointer and the length are of one live address.
+            unsafe {
+                libc::connect(
+                    visitor.as_raw_fd(),
+                    (&raw const to).cast(),
+                    size_of_val(&to) as libc::socklen_t,
+                )
+            }
+        }
+        other => panic!("nobody dials {other}"),
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// While it has no descriptor: those connected talk, others dial in vain and leave, and the process hardly works.
+fn starve(world: &World, server: &Server, mut visitors: Vec<OwnedFd>, guests: &mut [Peer]) {
+    let address = server.address().unwrap();
+    let (start, before) = (Instant::now(), process_time());
+    let handle = world.event_loop.handle();
+    let dialling = handle.set_interval(Duration::from_millis(15), move |timer| {
+        match visitors.pop() {
+            Some(visitor) => dial(&visitor, &address),
+            None => timer.event_loop().stop(),
+        }
+    });
+    for guest in guests.iter_mut() {
+        guest.send(&[b'?'; 20]);
+    }
+    world.run();
+    let (used, passed) = (process_time() - before, start.elapsed());
+    dialling.clear();
+    println!("{used:?} of {passed:?}");
+    assert!(used < passed / 10, "{used:?} of {passed:?}");
+    for guest in guests {
+        let mut answers = [0; 20];
+        guest.read_exact(&mut answers).unwrap();
+        assert_eq!(answers, [b'?'; 20]);
+    }
+}
+
+#[test]
+fn starved_it_takes_less_than_a_tenth_of_a_core_and_all_who_dial_again_are_served() {
+    let test = "starved_it_takes_less_than_a_tenth_of_a_core_and_all_who_dial_again_are_served";
+    in_child(test, || {
+        limit_descriptors(PLENTY);
+        // Once those who come can be shed, and once not even that.
+        for shedding in [true, false] {
+            each_case(|world| {
+                let server = echo_server(world);
+                let errors = errors_of(world, &server);
+                let mut peers = crowd(world, &server, 4 * FEW);
+                let late = visitors(world, 20);
+                leave_room(FEW);
+                let stats = || world.event_loop.stats();
+                turn_until(world, || stats().connections_dropped == 3 * FEW as u64);
+                assert_eq!(server.connections(), FEW);
+                if !shedding {
+                    limit_descriptors(3);
+                }
+                starve(world, &server, late, &mut peers[..FEW]);
+                let shed = if shedding { 20 } else { 0 };
+                let dropped = stats().connections_dropped as usize;
+                assert_eq!(dropped, 3 * FEW + shed, "what is shed is counted");
+                assert_eq!(*errors.borrow(), ["accept EMFILE"]);
+                limit_descriptors(PLENTY);
+                peers.truncate(FEW);
+                peers.extend(crowd(world, &server, 3 * FEW));
+                turn_until(world, || server.connections() >= 4 * FEW);
+                assert_served(world, &mut peers);
+                leave(world, &server, peers);
+                server.close();
+                world.run();
+            });
+        }
     });
 }
