@@ -98,8 +98,9 @@ const IMPURE: &[&str] = &[
     "thread",
 ];
 
-/// What no file may leave behind, in code and in comments.
-const LEFT_OVERS: &[&str] = &["todo!", "unimplemented!", "dbg!", "#[ignore"];
+/// What no file may leave behind, in code and in comments. A test that is ignored for a reason, its length, has a step
+/// of its own in the CI.
+const LEFT_OVERS: &[&str] = &["todo!", "unimplemented!", "dbg!", "#[ignore]"];
 const NOTES: &[&str] = &["TODO", "FIXME", "XXX"];
 
 /// One thing that is wrong: the line, counted from 1, and what it is.
@@ -426,7 +427,7 @@ mod each_rule_finds_what_it_looks_for {
         check(rule, "src/x.rs", "fn f() {\n    todo!()\n}", &[2]);
         check(rule, "src/x.rs", "fn f() {\n    unimplemented!()\n}", &[2]);
         check(rule, "tests/x.rs", "#[test]\n#[ignore]\nfn f() {}", &[2]);
-        check(rule, "tests/x.rs", "#[ignore = \"slow\"]\nfn f() {}", &[1]);
+        check(rule, "tests/x.rs", "#[ignore = \"long\"]\nfn f() {}", &[]);
         check(rule, "src/x.rs", "// TODO: more\n/* a\nFIXME */", &[1, 3]);
         check(rule, "src/x.rs", "let x = \"TODO, todo!()\";", &[]);
     }
