@@ -2,9 +2,10 @@
 //! own: the test binary started again for that one test.
 #![allow(dead_code)]
 
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 const VARIABLE: &str = "TIDEWHEEL_TEST_IN_CHILD";
+const ROLE: &str = "TIDEWHEEL_TEST_ROLE";
 
 /// A child that has not ended by then is killed.
 const STUCK_SECONDS: u32 = 90;
@@ -30,6 +31,32 @@ pub fn in_child(test: &str, body: impl FnOnce()) {
     for line in said.lines().filter(|line| line.starts_with("skipped")) {
         println!("{line}");
     }
+}
+
+/// Starts the test `test` once more in a process of its own, to play a part in it: there [`role`] says which. Its
+/// standard input is a pipe that ends when the returned value is dropped.
+#[track_caller]
+pub fn start_as(test: &str, role: &str) -> Child {
+    command_as(test, role)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The command that does so.
+pub fn command_as(test: &str, role: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(ROLE, format!("{test} {role}"));
+    command
+}
+
+/// The part that this process is to play in the test, if it was started for one.
+pub fn role(test: &str) -> Option<String> {
+    let role = std::env::var(ROLE).ok()?;
+    Some(role.strip_prefix(test)?.trim().to_string())
 }
 
 /// Sets how many descriptors may be numbered, and gives what it was. Those already open stay open.
