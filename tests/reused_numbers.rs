@@ -6,6 +6,7 @@ mod place;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use common::{each_case, Script, Transport};
@@ -49,6 +50,63 @@ fn an_event_of_a_closed_socket_does_not_reach_the_one_that_got_its_number() {
             .turn(Some(std::time::Duration::ZERO))
             .unwrap();
         assert_eq!(world.log(), Vec::<String>::new());
+        heirs.borrow()[0].end_with("mine");
+        world.run();
+        world.assert_trace("far", "data(4) end finish close(false)");
+        world.assert_trace("near", "finish end close(false)");
+    });
+}
+
+// With a second descriptor the closed socket lives on in the kernel, and the poll would go on to tell of it.
+#[test]
+fn an_event_of_a_duplicated_descriptor_does_not_reach_the_one_in_its_slot() {
+    each_case(|world| {
+        let accepted: Rc<RefCell<Vec<Socket>>> = Rc::default();
+        let all = Rc::clone(&accepted);
+        let server = world.server(move |socket| all.borrow_mut().push(socket.clone()));
+        let mut peers = [world.peer(&server), world.peer(&server)];
+        turn_until(world, || accepted.borrow().len() == 2);
+        server.close();
+        let [a, b] = [0, 1].map(|index| accepted.borrow()[index].clone());
+        let heirs: Rc<RefCell<Vec<Socket>>> = Rc::default();
+        let watcher = world.watcher();
+        // SAFETY: both sockets are open.
+        let copies = [&a, &b].map(|socket| unsafe {
+            let fd = BorrowedFd::borrow_raw(socket.raw_fd().unwrap());
+            fd.try_clone_to_owned().unwrap()
+        });
+        for (this, other) in [(&a, &b), (&b, &a)] {
+            let (other, heirs, watcher) = (other.clone(), Rc::clone(&heirs), watcher.clone());
+            this.on_data(move |this, _| {
+                other.destroy();
+                this.destroy();
+                let (near, far) = net::pair(this.event_loop()).unwrap();
+                watcher.watch(&near, Script::new("near"));
+                watcher.watch(&far, Script::new("far"));
+                heirs.borrow_mut().push(near);
+            });
+        }
+        // Both events are in one poll; the second is stale by the time it would be served.
+        for peer in &mut peers {
+            peer.send(b"!");
+        }
+        turn_until(world, || !heirs.borrow().is_empty());
+        // And what comes to the copies later is told to nobody.
+        for peer in &mut peers {
+            peer.send(b"more");
+            peer.end();
+        }
+        let read = world.event_loop.stats().bytes_in;
+        for _ in 0..5 {
+            world
+                .event_loop
+                .turn(Some(std::time::Duration::ZERO))
+                .unwrap();
+        }
+        assert_eq!(heirs.borrow().len(), 1);
+        assert_eq!(world.log(), Vec::<String>::new());
+        assert_eq!(world.event_loop.stats().bytes_in, read);
+        drop(copies);
         heirs.borrow()[0].end_with("mine");
         world.run();
         world.assert_trace("far", "data(4) end finish close(false)");

@@ -1,17 +1,20 @@
 //! UNIX sockets: the path as an address, whose file it is, and what may stand in its way.
 
 mod common;
+#[path = "common/faults.rs"]
+mod faults;
 #[path = "common/place.rs"]
 mod place;
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use common::{each_form_unix, Script, World};
-use place::Nobody;
-use tidewheel::net::{self, Address, ConnectOptions, EventKind, Server};
+use faults::{assert_rests, converse, echo_server};
+use place::{turn_until, Nobody};
+use tidewheel::net::{self, Address, ConnectOptions, EventKind, Server, ServerOptions};
 use tidewheel::{Code, Error};
 
 /// A server that ends each connection and is done after the first.
@@ -126,6 +129,63 @@ fn close_removes_no_file_but_its_own() {
 }
 
 #[test]
+fn a_path_that_is_removed_costs_new_visitors_and_nobody_else() {
+    each_form_unix(|world| {
+        let server = echo_server(world, ServerOptions::default());
+        let path = server.address().unwrap().path().unwrap().to_path_buf();
+        let mut connected = world.peer(&server);
+        turn_until(world, || server.connections() == 1);
+        let mut waiting = world.peer(&server);
+        fs::remove_file(&path).unwrap();
+        let refused = UnixStream::connect(&path).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::NotFound);
+        // Who is connected, or has dialled in time, is served.
+        let talk = std::thread::spawn(move || {
+            assert!(converse(&mut connected, b"still there?"));
+            assert!(converse(&mut waiting, b"and me?"));
+        });
+        turn_until(world, || talk.is_finished());
+        talk.join().unwrap();
+        assert!(server.listening());
+        assert_eq!(server.address(), Some(Address::Path(path.clone())));
+        assert_rests(world);
+        server.close();
+        server.listen(&path, |_| {}).unwrap();
+        let mut next = world.peer(&server);
+        let talk = std::thread::spawn(move || assert!(converse(&mut next, b"back again?")));
+        turn_until(world, || talk.is_finished());
+        talk.join().unwrap();
+        server.close();
+        assert!(!path.exists());
+        world.run();
+    });
+}
+
+#[test]
+fn a_path_that_another_listener_takes_leaves_each_with_its_own_visitors() {
+    each_form_unix(|world| {
+        let old = echo_server(world, ServerOptions::default());
+        let path = old.address().unwrap().path().unwrap().to_path_buf();
+        let mut first = world.peer(&old);
+        // Replaced in one step, as a new generation does.
+        let other = world.path("other");
+        let listener = UnixListener::bind(&other).unwrap();
+        fs::rename(&other, &path).unwrap();
+        let _second = world.peer(&old);
+        let (third, _) = listener.accept().unwrap();
+        let talk = std::thread::spawn(move || assert!(converse(&mut first, b"still there?")));
+        turn_until(world, || talk.is_finished());
+        talk.join().unwrap();
+        turn_until(world, || old.connections() == 0);
+        assert_rests(world);
+        old.close();
+        assert!(path.exists(), "the file is the other one's");
+        drop(third);
+        world.run();
+    });
+}
+
+#[test]
 fn unix_peers_have_no_ip_address_and_no_port() {
     each_form_unix(|world| {
         let path = world.path("s");
@@ -179,7 +239,7 @@ fn the_path_of_a_live_listener_is_in_use() {
         assert_eq!(error.errno(), Some(-98));
         assert_eq!(error.address().unwrap().port(), None);
         // It lost nothing by the attempt.
-        let peer = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let peer = UnixStream::connect(&path).unwrap();
         live.accept().unwrap();
         drop(peer);
     });
