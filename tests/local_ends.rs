@@ -7,21 +7,30 @@ mod names;
 mod place;
 
 use std::cell::RefCell;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use common::{each_form_tcp, each_form_unix, Script, World};
 use names::{ip, named, port_of, Refusing};
-use place::{bound, has_ipv6, Nobody};
-use tidewheel::net::{self, Address, ConnectOptions, Socket, SocketOptions};
+use place::{bound, has_ipv6};
+use tidewheel::net::{self, Address, ConnectOptions, EventKind, Socket, SocketOptions};
 use tidewheel::{Code, Error};
 
 const SERVED: &str = "connect ready finish end close(false)";
 
-/// A port that nobody has, of 127.0.0.1.
-fn free_port(world: &World) -> u16 {
-    Nobody::new(world).address.port().unwrap()
+/// A port of 127.0.0.1 that nobody has, and none that the system gives to those who ask for any: another program might
+/// get it before it is used.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() as u16).wrapping_mul(16);
+    loop {
+        let port = 10_000 + first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        if bound(SocketAddr::from(([127, 0, 0, 1], port))).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Connects in vain, and gives the error.
@@ -61,7 +70,7 @@ fn a_local_address_that_is_none_is_told_at_once_or_by_error() {
 #[test]
 fn the_server_sees_the_address_and_the_port_that_were_chosen() {
     each_form_tcp(|world| {
-        let port = free_port(world);
+        let port = free_port();
         let server = world.serve_one(|| Script::new("S"));
         let seen: Rc<RefCell<Vec<Option<Address>>>> = Rc::default();
         let note = Rc::clone(&seen);
@@ -89,7 +98,7 @@ fn a_local_port_alone_is_of_the_family_of_the_target() {
             if host == "::1" && !has_ipv6() {
                 return;
             }
-            let port = free_port(world);
+            let port = free_port();
             let server = net::create_server(&world.event_loop, |socket| {
                 socket.server().unwrap().close();
                 socket.resume();
@@ -174,7 +183,7 @@ fn a_port_that_a_listener_has_is_in_use() {
 #[test]
 fn the_error_of_a_connect_names_the_local_end_it_was_bound_to() {
     each_form_tcp(|world| {
-        let port = free_port(world);
+        let port = free_port();
         let refusing = Refusing::new(world, 1);
         let to = refusing.port;
         let options = ConnectOptions::from(("127.0.0.1", to))
@@ -185,7 +194,7 @@ fn the_error_of_a_connect_names_the_local_end_it_was_bound_to() {
         let said = format!("connect ECONNREFUSED 127.0.0.1:{to} - Local ({local})");
         assert_eq!(error.to_string(), said);
         assert_eq!(error.syscall(), Some("connect"));
-        let (to, local): (std::net::SocketAddr, std::net::SocketAddr) = (
+        let (to, local): (SocketAddr, SocketAddr) = (
             format!("127.0.0.1:{to}").parse().unwrap(),
             local.parse().unwrap(),
         );
@@ -236,5 +245,45 @@ fn on_paths_both_mean_nothing() {
         world.client_with(options, Script::new("C")).end();
         world.run();
         world.assert_trace("C", SERVED);
+    });
+}
+
+// A port that is dialled from itself answers itself: the system connects the socket to its own other end.
+#[test]
+fn a_socket_that_dials_its_own_end_talks_to_itself() {
+    each_form_tcp(|world| {
+        let port = free_port();
+        let options = ConnectOptions::from(("127.0.0.1", port))
+            .local_address("127.0.0.1")
+            .local_port(port);
+        let script = Script::new("C")
+            .on(EventKind::Connect, |socket, _| {
+                assert_eq!(socket.address(), socket.remote());
+                socket.write("echo");
+            })
+            .on_data(|socket, data| {
+                assert_eq!(data, b"echo");
+                socket.end();
+            });
+        world.client_with(options, script);
+        world.run();
+        let trace = world.trace("C");
+        let (one, other) = (
+            "connect ready data(4) finish end close(false)",
+            "connect ready data(4) end finish close(false)",
+        );
+        assert!(trace == one || trace == other, "{trace}");
+    });
+}
+
+#[test]
+fn an_address_that_nobody_can_be_reached_at_is_told_in_a_later_turn() {
+    each_form_tcp(|world| {
+        // No stream goes to all: the system refuses it before a packet is sent.
+        let error = fails(world, ("255.255.255.255", 9).into());
+        assert_eq!(error.code(), Code::NetUnreachable);
+        let said = "connect ENETUNREACH 255.255.255.255:9";
+        assert!(error.to_string().starts_with(said), "{error}");
+        world.assert_trace("C", "error(ENETUNREACH) close(true)");
     });
 }
