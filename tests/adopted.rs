@@ -17,14 +17,14 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{each_case, each_form_tcp, Peer, Script, Transport, World};
+use common::{each_case, each_form_tcp, EventLoop, Peer, Script, Transport, World};
 use kernel::{pipe, wait_unread};
 use place::{bound, FullQueue, Nobody};
 use sending::{pattern, serve, Notes, TOO_MUCH};
 use tidewheel::net::{
     Address, ConnectOptions, EventKind, ReadyState, Socket, SocketOptions, WriteStatus,
 };
-use tidewheel::{Code, EventLoop, Interest};
+use tidewheel::{Code, Interest};
 
 /// Two ends of a connection: a descriptor, and a peer for it.
 fn connected(world: &World) -> (OwnedFd, Peer) {

@@ -1,11 +1,15 @@
 //! What keeps a loop alive: each kind of handle, referenced and not.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use census::EventLoop;
 use tidewheel::net::{self, Socket, SocketOptions};
-use tidewheel::{Code, EventLoop, Interest, LoopHandle};
+use tidewheel::{Code, Interest, LoopHandle};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

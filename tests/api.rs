@@ -2,6 +2,9 @@
 //!
 //! Most of it only has to compile. What runs is there to show that the line does what it looks like.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};

@@ -1,6 +1,9 @@
 //! Dropping the `EventLoop` closes every descriptor and drops every closure uncalled; the handles that outlive it are
 //! dead.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::Cell;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -10,10 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use census::EventLoop;
 use tidewheel::net::{
     self, EventKind, Handler, ReadyState, Server, Socket, SocketOptions, WriteStatus,
 };
-use tidewheel::{Code, EventLoop, Interest, LoopClosed, LoopHandle};
+use tidewheel::{Code, Interest, LoopClosed, LoopHandle};
 
 /// Names a value in a closure, so that the closure owns it.
 fn held_by<T>(_: &T) {}

@@ -12,9 +12,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use census::EventLoop;
 use tidewheel::net::{self, ConnectOptions, Socket, SocketOptions};
-use tidewheel::{Code, Error, EventLoop};
+use tidewheel::{Code, Error};
 
+#[path = "common/census.rs"]
+mod census;
 #[path = "../examples/common/epoll.rs"]
 mod epoll;
 
@@ -184,7 +187,7 @@ fn with_more_than_one_turn_can_do() {
         .events(2)
         .read_buffer(1024)
         .read_budget(2048);
-    let event_loop = builder.build().unwrap();
+    let event_loop = EventLoop::of(builder).unwrap();
     for foreign in Foreign::both(&event_loop) {
         let ended = Rc::new(Cell::new(0));
         for _ in 0..8 {

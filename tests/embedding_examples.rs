@@ -1,5 +1,7 @@
 //! The examples of a loop inside another one, of worker threads and of dialling again, run as programs.
 
+#[path = "common/census.rs"]
+mod census;
 mod programs;
 
 use std::io::{ErrorKind, Read};

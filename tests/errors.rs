@@ -7,10 +7,10 @@ mod place;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::{each_case, each_form_tcp, Script};
+use common::{each_case, each_form_tcp, EventLoop, Script};
 use place::{turn_until, Nobody};
 use tidewheel::net::{self, EventKind, Server, Socket, SocketOptions, WriteStatus};
-use tidewheel::{Code, Error, EventLoop};
+use tidewheel::{Code, Error};
 
 /// Where a callback leaves the error it got.
 type Heard = Rc<RefCell<Option<Error>>>;

@@ -1,5 +1,7 @@
 //! The examples, run as programs: what they print, what they answer, how they end.
 
+#[path = "common/census.rs"]
+mod census;
 mod programs;
 
 #[path = "examples/arguments.rs"]

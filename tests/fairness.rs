@@ -9,10 +9,9 @@ mod kernel;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::{each_case_on, Peer, Script, World};
+use common::{each_case_on, EventLoop, Peer, Script, World};
 use flow::pattern;
 use kernel::wait_unread;
-use tidewheel::EventLoop;
 
 const QUIET: usize = 5;
 const HOT_BYTES: usize = 48 * 1024;

@@ -6,6 +6,8 @@ use std::process::Command;
 use programs::teaching::{check_client, check_server, listening};
 use programs::{run_example, skip, tool, Peer, Program, SocketPath};
 
+#[path = "common/census.rs"]
+mod census;
 mod programs;
 
 const HERE: &str = "127.0.0.1:0";

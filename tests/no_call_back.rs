@@ -1,6 +1,9 @@
 //! No call ever calls back: what a call lets go of is dropped by the loop in its next turn, and a `RefCell` of the
 //! user's may stay borrowed across any call.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -10,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use census::EventLoop;
 use tidewheel::net::{self, EventKind, Handler, Server, Socket, SocketOptions};
-use tidewheel::{Error, EventLoop, Interest};
+use tidewheel::{Error, Interest};
 
 /// Names a value in a closure, so that the closure owns it.
 fn held_by<T>(_: &T) {}

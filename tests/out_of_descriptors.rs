@@ -17,11 +17,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use child::{in_child, limit_descriptors};
-use common::{each_case, Peer, Script, Transport, World};
+use common::{each_case, EventLoop, Peer, Script, Transport, World};
 use faults::process_time;
 use place::{out_of_the_way, turn_until};
 use tidewheel::net::{self, Address, Server};
-use tidewheel::{Code, EventLoop};
+use tidewheel::Code;
 
 /// How many more descriptors the limit leaves.
 const ROOM: usize = 20;

@@ -1,5 +1,8 @@
 //! A panic in any callback of the loop or of a server unwinds out of `run`; nothing of the turn it left is lost.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::{Cell, RefCell};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,8 +10,9 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
+use census::EventLoop;
 use tidewheel::net::{self, Server, Socket};
-use tidewheel::{EventLoop, Interest};
+use tidewheel::Interest;
 
 /// Unwinds without the message of a panic.
 fn boom() -> ! {

@@ -9,11 +9,10 @@ mod kernel;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::{counter, each_case, each_case_on, each_form_unix, Script, World};
+use common::{counter, each_case, each_case_on, each_form_unix, EventLoop, Script, World};
 use flow::{after_turns, pattern, serve_then, talk};
 use kernel::{wait_hang_up, wait_unread};
 use tidewheel::net::{self, EventKind, ServerOptions, Socket, WriteStatus};
-use tidewheel::EventLoop;
 
 /// A client that is told `commands` before it is connected, to a server that greets it and stays.
 fn told_before_connect(world: &World, commands: impl Fn(&Socket)) -> Socket {

@@ -7,10 +7,9 @@ mod flow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::{counter, each_case, each_case_on, each_form_unix, Script, World};
+use common::{counter, each_case, each_case_on, each_form_unix, EventLoop, Script, World};
 use flow::{after_turns, pattern, serve_then, talk, until, Sink};
 use tidewheel::net::{self, EventKind, PipeOptions, ServerOptions, Socket, WriteStatus};
-use tidewheel::EventLoop;
 
 const ONE_READ: usize = 64 * 1024;
 

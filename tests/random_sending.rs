@@ -9,11 +9,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::counter;
+use common::{counter, EventLoop};
 use sending::{pattern, Received};
 use tidewheel::net::{self, Socket, WriteStatus};
 use tidewheel::sim::{Faults, Sim};
-use tidewheel::{Error, EventLoop};
+use tidewheel::Error;
 
 /// What one side has seen and done.
 #[derive(Default)]
@@ -113,7 +113,7 @@ fn run(seed: u64, reset: f64) -> (Rc<Side>, Rc<Side>) {
     let faults = Faults::default().capacity(1 + random.below(60) as usize);
     let faults = faults.short_read(0.3).short_write(0.3).would_block(0.2);
     let sim = Sim::with_faults(seed, faults.spurious(0.1).reset(reset));
-    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let event_loop = EventLoop::of(EventLoop::builder().sim(&sim)).unwrap();
     let (a, b) = net::pair(&event_loop).unwrap();
     let sides: [Rc<Side>; 2] = Default::default();
     let wires = [Received::default(), Received::default()];
@@ -200,7 +200,7 @@ fn no_fault_of_the_kernel_loses_a_drain() {
         let faults = Faults::default().capacity(1 + (seed as usize % 40));
         let faults = faults.short_read(0.3).short_write(0.3);
         let sim = Sim::with_faults(seed, faults.would_block(0.2).spurious(0.2));
-        let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+        let event_loop = EventLoop::of(EventLoop::builder().sim(&sim)).unwrap();
         let (a, b) = net::pair(&event_loop).unwrap();
         let received = Received::default();
         let bytes = received.clone();

@@ -11,12 +11,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{each_case, each_form_unix, run_on, Form, Peer, Script, Transport, World};
+use common::{each_case, each_form_unix, run_on, EventLoop, Form, Peer, Script, Transport, World};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
 use kernel::{send_urgent, send_with_descriptor, wait_unread};
 use proptest::prelude::*;
 use tidewheel::net::{ServerOptions, Socket};
-use tidewheel::EventLoop;
 
 const HALF: usize = 1_000;
 

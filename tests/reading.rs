@@ -9,11 +9,10 @@ mod kernel;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use common::{each_case, each_case_on, Script};
+use common::{each_case, each_case_on, EventLoop, Script};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
 use kernel::wait_unread;
 use tidewheel::net::{self, EventKind, ReadyState, ServerOptions, Socket, SocketOptions};
-use tidewheel::EventLoop;
 
 #[test]
 fn all_bytes_come_in_order_and_no_chunk_is_empty() {

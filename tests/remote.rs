@@ -1,5 +1,8 @@
 //! `Remote`: calls into the loop from other threads.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +11,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use tidewheel::{Code, Error, EventLoop, LoopClosed, LoopHandle, Remote};
+use census::EventLoop;
+use tidewheel::{Code, Error, LoopClosed, LoopHandle, Remote};
 
 /// Waits until the thread is asleep in a system call.
 fn wait_until_asleep(tid: libc::pid_t) {

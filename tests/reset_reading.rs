@@ -9,11 +9,10 @@ mod kernel;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::{each_case, each_case_on, Peer, Script, Transport, World};
+use common::{each_case, each_case_on, EventLoop, Peer, Script, Transport, World};
 use flow::{after_turns, pattern, serve_then, Sink};
 use kernel::{wait_hang_up, wait_unread};
 use tidewheel::net::{self, ServerOptions, Socket, WriteStatus};
-use tidewheel::EventLoop;
 
 /// What the peer sends before it resets: it fits into any receive buffer.
 const BEFORE: usize = 30_000;

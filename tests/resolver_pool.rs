@@ -13,10 +13,10 @@ use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use common::{each_form_tcp, run_on, Form, Script, Transport, World};
+use common::{each_form_tcp, run_on, EventLoop, Form, Script, Transport, World};
 use names::{each_form_resolving, port_of, Gate, Opened};
 use tidewheel::net::{self, ConnectOptions, EventKind, Family, ServerOptions};
-use tidewheel::{Code, EventLoop};
+use tidewheel::Code;
 
 const SERVED: &str = "connect ready finish end close(false)";
 const SOON: Duration = Duration::from_secs(20);
@@ -185,11 +185,10 @@ fn a_dropped_loop_waits_for_no_look_up_and_keeps_no_descriptor() {
         let before = fds();
         let (gate, begun) = Gate::new();
         let _opened = Opened(gate.clone());
-        let event_loop = EventLoop::builder()
+        let builder = EventLoop::builder()
             .resolver_threads(2)
-            .resolver(move |name, _| gate.pass(name))
-            .build()
-            .unwrap();
+            .resolver(move |name, _| gate.pass(name));
+        let event_loop = EventLoop::of(builder).unwrap();
         let kept = event_loop.handle();
         for name in ["one.host", "two.host", "three.host"] {
             net::connect(&event_loop, (name, 1), |_| panic!("connected"));

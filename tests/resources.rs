@@ -1,12 +1,16 @@
 //! After ten thousand connections everything is back where it was: descriptors, slots, timers, closures, memory.
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use census::EventLoop;
 use tidewheel::net::{self, ConnectOptions, Handler, Server, Socket};
-use tidewheel::{EventLoop, LoopHandle};
+use tidewheel::LoopHandle;
 
 /// Descriptors and memory are those of the process: one test at a time.
 fn alone() -> MutexGuard<'static, ()> {

@@ -4,6 +4,8 @@
 //! Each stands as it was, but for the ports (a free one), and for what was wrong in it: that is mended, and a comment
 //! says how. Who talks to it is a blocking peer of the standard library; `Console` keeps what it prints.
 
+#[path = "common/census.rs"]
+mod census;
 mod programs;
 
 #[allow(dead_code)]

@@ -9,9 +9,9 @@ mod sending;
 use std::time::Duration;
 
 use child::in_child;
+use common::EventLoop;
 use sending::break_sending;
 use tidewheel::net::{self, WriteStatus};
-use tidewheel::EventLoop;
 
 #[test]
 fn sigpipe_does_not_kill_a_program_that_left_it_at_its_default() {

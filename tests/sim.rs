@@ -1,17 +1,21 @@
 //! The whole loop on a simulated network and clock.
 #![cfg(feature = "sim")]
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use census::EventLoop;
+use tidewheel::net;
 use tidewheel::sim::Sim;
-use tidewheel::{net, EventLoop};
 
 #[test]
 fn a_simulated_pair_talks_and_time_flies() {
     let sim = Sim::new(1);
-    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let event_loop = EventLoop::of(EventLoop::builder().sim(&sim)).unwrap();
     let (a, b) = net::pair(&event_loop).unwrap();
     b.pipe(&b);
     let got: Rc<RefCell<Vec<u8>>> = Rc::default();

@@ -9,11 +9,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{run_on, Form, Script, Transport, World};
+use common::{run_on, EventLoop, Form, Script, Transport, World};
 use flow::{after_turns, pattern, Sink};
 use tidewheel::net::{self, Socket};
 use tidewheel::sim::{Faults, Sim};
-use tidewheel::{Builder, EventLoop};
+use tidewheel::Builder;
 
 /// SplitMix64: the test's own dice.
 #[derive(Clone)]

@@ -1,16 +1,20 @@
 //! Timers of the loop on a virtual clock: never early, in order, in rhythm.
 #![cfg(feature = "sim")]
 
+#[path = "common/census.rs"]
+mod census;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use census::EventLoop;
 use tidewheel::sim::Sim;
-use tidewheel::{net, EventLoop, Timeout};
+use tidewheel::{net, Timeout};
 
 fn simulated() -> (Sim, EventLoop) {
     let sim = Sim::new(1);
-    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let event_loop = EventLoop::of(EventLoop::builder().sim(&sim)).unwrap();
     (sim, event_loop)
 }
 

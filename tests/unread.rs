@@ -10,11 +10,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, each_case_on, each_form_tcp, Peer, Script, Transport};
+use common::{counter, each_case, each_case_on, each_form_tcp, EventLoop, Peer, Script, Transport};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
 use kernel::{send_urgent, wait_hang_up, wait_unread};
 use tidewheel::net::{EventKind, ServerOptions, Socket};
-use tidewheel::EventLoop;
 
 #[test]
 fn an_end_without_data_needs_no_listener_to_be_delivered() {

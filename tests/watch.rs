@@ -13,9 +13,9 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, World};
+use common::{counter, each_case, EventLoop, World};
 use kernel::pipe;
-use tidewheel::{Code, EventLoop, Interest, Readiness, Watch};
+use tidewheel::{Code, Interest, Readiness, Watch};
 
 /// A pipe whose reading end does not block.
 fn non_blocking_pipe() -> (File, File) {

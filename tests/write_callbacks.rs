@@ -9,10 +9,10 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::{counter, each_case, Script};
+use common::{counter, each_case, EventLoop, Script};
 use sending::{nobody, serve, Notes, TOO_MUCH};
 use tidewheel::net::{self, EventKind, Socket, SocketOptions, WriteStatus};
-use tidewheel::{Code, Error, EventLoop};
+use tidewheel::{Code, Error};
 
 #[test]
 fn thousands_of_callbacks_run_once_each_in_the_order_of_the_writes() {

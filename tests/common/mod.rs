@@ -6,6 +6,7 @@
 //! no slot, no timer and no closure may be left.
 #![allow(dead_code, unused_imports, clippy::type_complexity)]
 
+mod census;
 mod peer;
 mod script;
 mod watcher;
@@ -15,8 +16,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidewheel::EventLoop;
-
+pub use census::EventLoop;
 pub use peer::Peer;
 pub use script::{Script, Seen};
 pub use watcher::Watcher;

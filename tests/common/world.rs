@@ -8,10 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tidewheel::net::{self, ConnectOptions, ListenOptions, Server, ServerOptions, Socket};
-use tidewheel::EventLoop;
 
 use super::watcher::Watched;
-use super::{Form, Peer, Script, Transport, Watcher, STUCK};
+use super::{EventLoop, Form, Peer, Script, Transport, Watcher, STUCK};
 
 /// One run of one scenario: a loop, and a log of all that was seen.
 pub struct World {
@@ -39,7 +38,7 @@ impl World {
 
     pub fn with(form: Form, transport: Transport, builder: tidewheel::Builder) -> World {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let event_loop = builder.build().unwrap();
+        let event_loop = EventLoop::of(builder).unwrap();
         let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
         let directory =
             std::env::temp_dir().join(format!("tidewheel-{}-{number}", std::process::id()));

@@ -9,10 +9,11 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tidewheel::net::{Address, Family, Server, ServerId};
-use tidewheel::{EventLoop, Remote};
+use tidewheel::Remote;
 
 use super::node::text;
 use super::programs::Peer;
+use crate::census::EventLoop;
 
 /// How long anything may take. Generous: the machine may be busy.
 const STUCK: Duration = Duration::from_secs(30);

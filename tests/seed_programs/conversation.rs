@@ -4,12 +4,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use tidewheel::net::{self, Encoding, Server, Socket, WriteStatus};
-use tidewheel::{Code, Error, EventLoop, LoopHandle};
+use tidewheel::{Code, Error, LoopHandle};
 
 use super::console::{accept, address_json, answer, here, run, seen, serve, Console};
 use super::node::{json, local, remote, text};
 use super::programs::teaching::{check_client, is_time_out};
 use super::programs::{refusing, Peer};
+use crate::census::EventLoop;
 
 const RESET: &str = r#"Socket Error:  {"errno":-104,"code":"ECONNRESET","syscall":"read"}"#;
 

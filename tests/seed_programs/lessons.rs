@@ -1,10 +1,11 @@
 //! The first programs of two lessons on `net`: a client that says one thing, and a server that tells what it hears.
 
 use tidewheel::net::{self, Server, Socket};
-use tidewheel::{EventLoop, LoopHandle};
+use tidewheel::LoopHandle;
 
 use super::console::{accept, answer, here, run, serve, Console};
 use super::programs::Peer;
+use crate::census::EventLoop;
 
 /// The client: it says `words`, prints the answer and hangs up.
 fn client(event_loop: &LoopHandle, console: &Console, port: u16, words: &'static str) -> Socket {

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use tidewheel::net::{self, Address, ConnectOptions, ListenOptions, Server, Socket};
-use tidewheel::{Code, Error, EventLoop, LoopHandle};
+use tidewheel::{Code, Error, LoopHandle};
 
 use super::console::{accept, address_json, answer, here, run, seen, serve, Console};
 use super::node::text;
 use super::programs::{Peer, SocketPath};
+use crate::census::EventLoop;
 
 /// The echo server, on a port or a path.
 fn echo(event_loop: &LoopHandle, console: &Console, at: impl Into<ListenOptions>) -> Server {

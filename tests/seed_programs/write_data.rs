@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidewheel::net::{self, Encoding, Server, Socket, WriteStatus};
-use tidewheel::{EventLoop, LoopHandle};
+use tidewheel::LoopHandle;
 
 use super::console::{accept, answer, here, run, serve, Console};
 use super::programs::{Pattern, Peer};
+use crate::census::EventLoop;
 
 /// Much more than the kernel holds for a connection.
 const MUCH: u64 = 32 << 20;
