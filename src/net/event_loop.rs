@@ -71,8 +71,7 @@ impl Inner {
         !self.is_dead()
             && (self.reactor.borrow().is_alive()
                 || !self.face.borrow().immediates.is_empty()
-                || self.mailbox.is_referenced()
-                || self.mailbox.waiting() > 0)
+                || self.mailbox.is_alive())
     }
 
     /// Asks the run under way to end.

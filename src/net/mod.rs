@@ -16,6 +16,7 @@ mod lease;
 mod listeners;
 mod lookup;
 mod loop_handle;
+mod mailbox;
 mod options;
 mod pipe;
 mod remote;
