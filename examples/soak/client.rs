@@ -1,6 +1,7 @@
 //! The clients: what each does is rolled, and what it must see follows from that.
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,12 +13,13 @@ use tidewheel::{Code, Error, EventLoop, LoopHandle, Result};
 use crate::pattern::{Dice, Pattern, Sum};
 use crate::request::{Request, Task, FAREWELL};
 use crate::server::Places;
+use crate::system::narrow;
 use crate::tally::Tally;
 use crate::STUCK;
 
 /// How often it is looked whether there are as many as there should be, and how many are begun at once.
 const TOP_UP: Duration = Duration::from_millis(20);
-const AT_ONCE: u64 = 100;
+const AT_ONCE: u64 = 250;
 /// The most bytes of one write.
 const CHUNK: u64 = 16 * 1024;
 /// The longest a client thinks before it begins, and between two writes.
@@ -129,6 +131,10 @@ fn begin(
         .allow_half_open(role == Role::Polite(Task::Upload))
         .no_delay(dice.one_in(2))
         .timeout(STUCK);
+    let options = match dice.one_in(2) {
+        true => options.configure(|fd| narrow(fd.as_raw_fd())),
+        false => options,
+    };
     let socket = net::connect(handle, options, |_| {});
     listen(&client, &socket);
     if asks {

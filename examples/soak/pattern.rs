@@ -6,11 +6,17 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Pattern {
     seed: u64,
     at: u64,
+    /// The eight bytes around that place.
+    word: [u8; 8],
 }
 
 impl Pattern {
     pub fn new(seed: u64) -> Pattern {
-        Pattern { seed, at: 0 }
+        Pattern {
+            seed,
+            at: 0,
+            word: [0; 8],
+        }
     }
 
     /// How far it has come.
@@ -32,8 +38,12 @@ impl Pattern {
     }
 
     fn next(&mut self) -> u8 {
-        let word = mix(self.seed.wrapping_add((self.at / 8).wrapping_mul(STEP)));
-        let byte = word.to_le_bytes()[(self.at % 8) as usize];
+        let place = (self.at % 8) as usize;
+        if place == 0 {
+            let step = (self.at / 8).wrapping_mul(STEP);
+            self.word = mix(self.seed.wrapping_add(step)).to_le_bytes();
+        }
+        let byte = self.word[place];
         self.at += 1;
         byte
     }

@@ -15,6 +15,7 @@ use tidewheel::{Error, EventLoop, Result};
 
 use crate::pattern::{Pattern, Sum};
 use crate::request::{Request, Task, FAREWELL, LENGTH};
+use crate::system::narrow;
 use crate::tally::Tally;
 use crate::STUCK;
 
@@ -105,6 +106,11 @@ enum Kind {
 
 impl Kind {
     fn serve(&self, socket: &Socket, tally: &Arc<Tally>) {
+        if tally.served.add(1) % 2 == 0 {
+            if let Some(Err(error)) = socket.raw_fd().map(narrow) {
+                tally.unexpected(&format!("server: {error}"));
+            }
+        }
         match self {
             Kind::Asked => Serving::begin(socket, tally),
             Kind::Echoing => echo(socket, tally),

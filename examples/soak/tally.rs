@@ -1,6 +1,5 @@
-//! What all threads count together, and what the system says of the process.
+//! What all threads count together.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Complaints that are printed; beyond that they are counted.
@@ -15,6 +14,7 @@ pub struct Tally {
     /// Clients that exist: their state, not only their sockets.
     pub live: Count,
     pub served_live: Count,
+    pub served: Count,
     pub begun: Count,
     /// Connections that did all they were to do, and those that met the fault they were to meet.
     pub complete: Count,
@@ -58,34 +58,4 @@ impl Count {
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
-}
-
-/// Descriptors that are open.
-pub fn descriptors() -> u64 {
-    // One of them is the directory itself.
-    fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64 - 1)
-}
-
-/// Resident memory, in KiB.
-pub fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let words = line.and_then(|line| line.split_whitespace().nth(1));
-    words.and_then(|word| word.parse().ok()).unwrap_or(0)
-}
-
-/// Raises the soft limit of descriptors as far as it goes, and says how far that is.
-pub fn raise_descriptors() -> u64 {
-    let mut limits = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointers are to a live `rlimit`.
-    unsafe {
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits);
-        limits.rlim_cur = limits.rlim_max;
-        libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limits);
-        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limits);
-    }
-    limits.rlim_cur
 }
