@@ -202,3 +202,30 @@ fn ten_thousand_timers_servers_and_posts_leave_nothing() {
     let grown = resident().saturating_sub(memory);
     assert!(grown <= SLACK, "{grown} KiB more are resident");
 }
+
+/// A server runs for months; what is freed must not wait for its end.
+#[test]
+fn ten_thousand_connections_within_one_run_leave_nothing() {
+    let _alone = alone();
+    let event_loop = EventLoop::new().unwrap();
+    let server = net::create_server(&event_loop, |socket| socket.end());
+    let path = std::env::temp_dir().join(format!("tidewheel-one-run-{}", std::process::id()));
+    server.listen(path, |_| {}).unwrap();
+    let memory = Rc::new(Cell::new(0));
+    dial_again(&server, 0, &memory);
+    event_loop.run().unwrap();
+    let grown = resident().saturating_sub(memory.get());
+    assert!(grown <= SLACK, "{grown} KiB more are resident");
+}
+
+/// One connection after another, and the last one closes the server. `memory` gets what is resident when it is warm.
+fn dial_again(server: &Server, number: usize, memory: &Rc<Cell<usize>>) {
+    match number {
+        WARM_UP => memory.set(resident()),
+        number if number == WARM_UP + CYCLES => return server.close(),
+        _ => {}
+    }
+    let client = net::connect(server.event_loop(), server.address().unwrap(), |_| {});
+    let (server, memory) = (server.clone(), Rc::clone(memory));
+    client.on_close(move |_, _| dial_again(&server, number + 1, &memory));
+}

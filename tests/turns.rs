@@ -297,3 +297,13 @@ fn no_number_of_events_is_too_large_to_ask_for() {
     event_loop.set_immediate(|_| {});
     assert!(!event_loop.turn(None).unwrap());
 }
+
+#[test]
+fn the_longest_turn_is_known_while_the_run_goes_on() {
+    let event_loop = EventLoop::new().unwrap();
+    event_loop.set_immediate(|handle| {
+        assert_eq!(handle.stats().longest_turn, Duration::ZERO);
+        handle.set_immediate(|handle| assert!(handle.stats().longest_turn > Duration::ZERO));
+    });
+    event_loop.run().unwrap();
+}

@@ -204,17 +204,18 @@ impl EventLoop {
         }
     }
 
-    fn enter(&self, running: Running) -> Result<TurnGuard<'_>> {
+    fn enter(&self, running: Running) -> Result<RunGuard<'_>> {
         let inner = self.inner();
         if inner.running.get() != Running::No {
             return Err(Error::loop_running());
         }
         inner.running.set(running);
-        Ok(TurnGuard { inner })
+        Ok(RunGuard { inner })
     }
 
     fn turn_once(&self, max_wait: Option<Duration>) -> Result<()> {
         let inner = self.inner();
+        let _guard = TurnGuard { inner };
         inner.reactor.borrow_mut().begin_turn();
         self.run_deferred();
         self.run_timers();
@@ -375,16 +376,26 @@ impl fmt::Debug for EventLoop {
     }
 }
 
-/// Leaves the turn, also when a callback panics.
+/// Leaves `run` or `turn`, also when a callback panics.
+struct RunGuard<'a> {
+    inner: &'a Inner,
+}
+
+impl Drop for RunGuard<'_> {
+    fn drop(&mut self) {
+        self.inner.running.set(Running::No);
+        // A `stop` is for this run only, also when a panic ended it first.
+        self.inner.stopping.set(false);
+    }
+}
+
+/// Leaves the turn, also when a callback panics. Each turn of a run by itself: a run may have no end.
 struct TurnGuard<'a> {
     inner: &'a Inner,
 }
 
 impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
-        self.inner.running.set(Running::No);
-        // A `stop` is for this run only, also when a panic ended it first.
-        self.inner.stopping.set(false);
         self.inner.reactor.borrow_mut().leave_turn();
     }
 }
