@@ -24,6 +24,8 @@ const CHUNK: u64 = 32 * 1024;
 const ROW: usize = 8;
 /// TCP servers of each kind: ports of the clients last longer, where the system keeps those that were used.
 const TCP_SERVERS: usize = 4;
+/// Dials come in crowds, and a full queue of a UNIX listener is an error at once.
+const BACKLOG: u32 = 4096;
 const CLOSE_CHECK: Duration = Duration::from_millis(50);
 
 /// Where the servers are.
@@ -71,7 +73,7 @@ fn listen(
         });
         let shared = Arc::clone(tally);
         server.on_error(move |_, error| shared.unexpected(&format!("server: {error}")));
-        server.listen(options, |_| {})?;
+        server.listen(options.backlog(BACKLOG), |_| {})?;
         let address = server.address().expect("it listens");
         servers.push(server);
         Ok(address)
