@@ -30,3 +30,30 @@ fn a_simulated_pair_talks_and_time_flies() {
     assert_eq!(*got.borrow(), b"hello");
     assert!(sim.now() >= Duration::from_secs(3600));
 }
+
+#[test]
+fn a_simulated_server_accepts_and_refuses() {
+    let sim = Sim::new(1);
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let server = net::create_server(&event_loop, |socket| {
+        socket.server().unwrap().close();
+        socket.pipe(socket);
+    });
+    server.listen(("10.0.0.1", 0), |_| {}).unwrap();
+    let client = net::connect(&event_loop, server.address().unwrap(), |client| {
+        client.write("hello");
+    });
+    let got: Rc<RefCell<Vec<u8>>> = Rc::default();
+    let bytes = Rc::clone(&got);
+    client.on_data(move |client, data| {
+        bytes.borrow_mut().extend_from_slice(data);
+        client.end();
+    });
+    let refused = net::connect(&event_loop, ("10.0.0.1", 9), |_| unreachable!());
+    let message: Rc<RefCell<String>> = Rc::default();
+    let told = Rc::clone(&message);
+    refused.on_error(move |_, error| *told.borrow_mut() = error.to_string());
+    event_loop.run().unwrap();
+    assert_eq!(*got.borrow(), b"hello");
+    assert_eq!(*message.borrow(), "connect ECONNREFUSED 10.0.0.1:9");
+}

@@ -69,7 +69,8 @@ impl LoopHandle {
         // `configure` may panic.
         let failed = ListenFailed { handle: self, key };
         let listening = answer.and_then(|addresses| {
-            let listener = bind_resolved(&options, &addresses)?;
+            let sockets = inner.reactor.borrow().sockets();
+            let listener = bind_resolved(&options, &sockets, &addresses)?;
             Server::at(inner, key).may_listen()?;
             let served = inner.reactor.borrow_mut().serve(key, listener);
             served.map_err(|error| Error::system("epoll_ctl", &error))

@@ -155,7 +155,7 @@ impl Reactor {
     fn prepare(&mut self, key: Key, address: &Address) -> io::Result<Stream> {
         match self.socket_mut(key).and_then(|socket| socket.stream.take()) {
             Some(stream) => Ok(stream),
-            None => Stream::socket_for(address),
+            None => self.sockets().stream_for(address),
         }
     }
 

@@ -30,9 +30,9 @@ use crate::arena::{Arena, Key};
 use crate::conn::{Nanos, Notice};
 use crate::error::Error;
 use crate::resolver::LookUp;
-use crate::sys::Reserve;
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::Sim;
+use crate::sys::{Reserve, Sockets};
 use crate::timer::Wheel;
 use clock::Clock;
 use names::Names;
@@ -200,6 +200,11 @@ impl Reactor {
             retired: Vec::new(),
             counters: Counters::default(),
         }
+    }
+
+    /// Where its sockets come from.
+    pub(crate) fn sockets(&self) -> Sockets {
+        self.poller.sockets()
     }
 
     pub(crate) fn raw_fd(&self) -> Option<RawFd> {

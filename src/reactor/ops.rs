@@ -113,7 +113,7 @@ impl Reactor {
 
     /// Two sockets connected to each other.
     pub(crate) fn pair(&mut self) -> io::Result<(Key, Key)> {
-        let (a, b) = self.poller.stream_pair()?;
+        let (a, b) = self.sockets().pair()?;
         let a = self.adopt(Limits::default(), a, Address::Unnamed)?;
         match self.adopt(Limits::default(), b, Address::Unnamed) {
             Ok(b) => Ok((a, b)),
@@ -436,7 +436,7 @@ impl Reactor {
         self.share(key);
         match self.sources.get(key)? {
             Source::Socket(socket) => socket.stream.as_ref()?.raw_fd(),
-            Source::Server(server) => Some(server.listener.as_ref()?.raw_fd()),
+            Source::Server(server) => server.listener.as_ref()?.raw_fd(),
             Source::Timer(_) | Source::Watch(_) => None,
         }
     }

@@ -9,7 +9,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::arena::Key;
-use crate::sys::Stream;
+use crate::sys::{Listener, Sockets, Stream};
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::{MemEvent, Sim};
 
@@ -132,15 +132,12 @@ impl Poller {
         Poller::Sim { sim, events }
     }
 
-    /// Two streams connected to each other, of the kind that is polled here.
-    pub(crate) fn stream_pair(&self) -> io::Result<(Stream, Stream)> {
+    /// Where the sockets come from that can be polled here.
+    pub(crate) fn sockets(&self) -> Sockets {
         match self {
             #[cfg(any(test, feature = "sim"))]
-            Poller::Sim { sim, .. } => {
-                let (a, b) = sim.pair();
-                Ok((Stream::Mem(a), Stream::Mem(b)))
-            }
-            _ => Stream::pair(),
+            Poller::Sim { sim, .. } => Sockets::Sim(sim.clone()),
+            _ => Sockets::Kernel,
         }
     }
 
@@ -155,20 +152,30 @@ impl Poller {
 
     /// Waits. A signal ends the wait without an event.
     pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Poller::Mio { poll, events } => match poll.poll(events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    events.clear();
-                    Ok(())
-                }
-                other => other,
-            },
+        let waited = match self {
+            Poller::Mio { poll, events } => poll.poll(events, timeout),
             #[cfg(any(test, feature = "sim"))]
             Poller::Sim { sim, events } => {
                 events.clear();
                 sim.poll(timeout, events)
             }
             Poller::Closed => Ok(()),
+        };
+        match waited {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.clear();
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Poller::Mio { events, .. } => events.clear(),
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { events, .. } => events.clear(),
+            Poller::Closed => {}
         }
     }
 
@@ -222,13 +229,32 @@ impl Poller {
             },
             #[cfg(any(test, feature = "sim"))]
             Poller::Sim { sim, .. } => match stream {
-                Stream::Mem(mem) => {
-                    sim.register(mem, key.to_token(), new.reads(), new.writes());
-                    Ok(())
-                }
+                Stream::Mem(mem) => sim.register(mem, key.to_token(), new.reads(), new.writes()),
                 _ => Err(io::ErrorKind::Unsupported.into()),
             },
             Poller::Closed => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The same for a new listener.
+    pub(crate) fn register_listener(&self, listener: &Listener, key: Key) -> io::Result<()> {
+        #[cfg(any(test, feature = "sim"))]
+        if let (Poller::Sim { sim, .. }, Some(listener)) = (self, listener.as_simulated()) {
+            return sim.register_listener(listener, key.to_token());
+        }
+        match listener.raw_fd() {
+            Some(fd) => self.register_fd(fd, key, Registered::No, Registered::Read),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub(crate) fn deregister_listener(&self, listener: &Listener) {
+        #[cfg(any(test, feature = "sim"))]
+        if let (Poller::Sim { sim, .. }, Some(listener)) = (self, listener.as_simulated()) {
+            return sim.deregister_listener(listener);
+        }
+        if let Some(fd) = listener.raw_fd() {
+            self.deregister_fd(fd);
         }
     }
 

@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::poller::Registered;
 use super::source::{Inherited, ServerSource, Source, Tuning};
 use super::{Deferred, Reactor};
 use crate::address::Address;
@@ -29,7 +28,7 @@ impl Reactor {
             return Ok(());
         };
         inherit(&listener, server.inherited.tuning)?;
-        poller.register_fd(listener.raw_fd(), key, Registered::No, Registered::Read)?;
+        poller.register_listener(&listener, key)?;
         server.shared = listener.is_shared();
         server.listener = Some(listener);
         server.readable = false;
@@ -94,7 +93,7 @@ impl Reactor {
             return false;
         };
         if server.shared {
-            poller.deregister_fd(listener.raw_fd());
+            poller.deregister_listener(&listener);
             server.shared = false;
         }
         listener.close();

@@ -63,14 +63,21 @@ impl Reserve {
 /// Runs a system call, again as long as a signal interrupts it.
 #[inline(always)]
 pub(super) fn retry<T: Copy + PartialEq + From<i8>>(mut call: impl FnMut() -> T) -> io::Result<T> {
-    loop {
+    uninterrupted(|| {
         let value = call();
-        if value != T::from(-1) {
-            return Ok(value);
+        if value == T::from(-1) {
+            return Err(io::Error::last_os_error());
         }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
+        Ok(value)
+    })
+}
+
+/// The same of a call that gives its error itself.
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

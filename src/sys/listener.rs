@@ -1,5 +1,7 @@
 //! A bound socket that accepts connections, and what the errors of accepting mean.
 
+#[cfg(any(test, feature = "sim"))]
+use super::mem::MemListener;
 use super::stream::{self, Stream};
 use super::{fd, sockopt};
 use crate::address::Address;
@@ -14,10 +16,17 @@ use std::{fs, io};
 /// there is still the one it made: by then another server may own the name.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    fd: OwnedFd,
-    is_tcp: bool,
+    socket: Socket,
     shared: bool,
     file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(OwnedFd),
+    Unix(OwnedFd),
+    #[cfg(any(test, feature = "sim"))]
+    Mem(MemListener),
 }
 
 impl Listener {
@@ -28,36 +37,52 @@ impl Listener {
         ipv6_only: bool,
         reuse_port: bool,
     ) -> io::Result<Listener> {
-        let (fd, is_tcp) = match Stream::socket_for(address)? {
-            Stream::Tcp(fd) => (fd, true),
-            Stream::Unix(fd) => (fd, false),
+        let socket = match Stream::socket_for(address)? {
+            Stream::Tcp(fd) => Socket::Tcp(fd),
+            Stream::Unix(fd) => Socket::Unix(fd),
             #[cfg(any(test, feature = "sim"))]
-            Stream::Mem(_) => return Err(stream::invalid("nobody listens in a simulation")),
+            Stream::Mem(_) => return Err(stream::invalid("a stream of the kernel was asked for")),
         };
-        if is_tcp {
-            sockopt::set_reuse_address(&fd)?;
+        if let Socket::Tcp(fd) = &socket {
+            sockopt::set_reuse_address(fd)?;
             if matches!(address, Address::Ip(SocketAddr::V6(_))) {
                 // Always said, because the default is an administrator's.
-                sockopt::set_ipv6_only(&fd, ipv6_only)?;
+                sockopt::set_ipv6_only(fd, ipv6_only)?;
             }
             if reuse_port {
-                sockopt::set_reuse_port(&fd)?;
+                sockopt::set_reuse_port(fd)?;
             }
         }
         Ok(Listener {
-            fd,
-            is_tcp,
+            socket,
             shared: false,
             file: None,
         })
     }
 
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn simulated(listener: MemListener) -> Listener {
+        Listener {
+            socket: Socket::Mem(listener),
+            shared: false,
+            file: None,
+        }
+    }
+
     /// Binds. `remove_stale`: a path where nobody answers is taken over.
     pub(crate) fn bind(mut self, address: &Address, remove_stale: bool) -> io::Result<Listener> {
-        match stream::bind(&self.fd, address) {
+        let fd = match &self.socket {
+            Socket::Tcp(fd) | Socket::Unix(fd) => fd,
+            #[cfg(any(test, feature = "sim"))]
+            Socket::Mem(mem) => {
+                mem.bind(address)?;
+                return Ok(self);
+            }
+        };
+        match stream::bind(fd, address) {
             Err(error) if remove_stale && error.raw_os_error() == Some(libc::EADDRINUSE) => {
                 remove_if_stale(address, error)?;
-                stream::bind(&self.fd, address)?;
+                stream::bind(fd, address)?;
             }
             other => other?,
         }
@@ -82,8 +107,11 @@ impl Listener {
         };
         fd::prepare(&fd)?;
         Ok(Listener {
-            fd,
-            is_tcp,
+            socket: if is_tcp {
+                Socket::Tcp(fd)
+            } else {
+                Socket::Unix(fd)
+            },
             shared: true,
             file: None,
         })
@@ -91,26 +119,43 @@ impl Listener {
 
     /// Starts to listen, or changes the backlog, which reaches the kernel as it is.
     pub(crate) fn listen(&self, backlog: i32) -> io::Result<()> {
+        let fd = match &self.socket {
+            Socket::Tcp(fd) | Socket::Unix(fd) => fd,
+            #[cfg(any(test, feature = "sim"))]
+            Socket::Mem(mem) => {
+                mem.listen();
+                return Ok(());
+            }
+        };
         // SAFETY: the call takes no pointers.
-        fd::retry(|| unsafe { libc::listen(self.fd.as_raw_fd(), backlog) })?;
+        fd::retry(|| unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
         Ok(())
     }
 
     /// The next waiting connection and its peer's address.
     pub(crate) fn accept(&self) -> io::Result<(Stream, Address)> {
-        let (fd, peer) = fd::accept(&self.fd)?;
-        let stream = if self.is_tcp {
-            Stream::Tcp(fd)
-        } else {
-            Stream::Unix(fd)
+        let (stream, peer) = match &self.socket {
+            Socket::Tcp(fd) => {
+                let (fd, peer) = fd::accept(fd)?;
+                (Stream::Tcp(fd), peer)
+            }
+            Socket::Unix(fd) => {
+                let (fd, peer) = fd::accept(fd)?;
+                (Stream::Unix(fd), peer)
+            }
+            #[cfg(any(test, feature = "sim"))]
+            Socket::Mem(mem) => {
+                let (mem, peer) = mem.accept()?;
+                return Ok((Stream::Mem(mem), peer));
+            }
         };
         Ok((stream, peer.to_address()))
     }
 
     /// Set once here, it is inherited by accepted sockets (on Linux).
     pub(crate) fn set_no_delay(&self, on: bool) -> io::Result<()> {
-        if self.is_tcp {
-            sockopt::set_no_delay(&self.fd, on)?;
+        if let Socket::Tcp(fd) = &self.socket {
+            sockopt::set_no_delay(fd, on)?;
         }
         Ok(())
     }
@@ -118,20 +163,24 @@ impl Listener {
     /// Whole seconds of the delay count; none of them leaves the system's idle time. Inherited as
     /// above.
     pub(crate) fn set_keep_alive(&self, on: bool, delay: Option<Duration>) -> io::Result<()> {
-        if self.is_tcp {
-            sockopt::set_keep_alive(&self.fd, on, delay)?;
+        if let Socket::Tcp(fd) = &self.socket {
+            sockopt::set_keep_alive(fd, on, delay)?;
         }
         Ok(())
     }
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
-        Ok(stream::local_name(&self.fd)?.to_address())
+        match &self.socket {
+            Socket::Tcp(fd) | Socket::Unix(fd) => Ok(stream::local_name(fd)?.to_address()),
+            #[cfg(any(test, feature = "sim"))]
+            Socket::Mem(mem) => Ok(mem.local_address()),
+        }
     }
 
-    /// The descriptor on loan to one who may duplicate it.
-    pub(crate) fn share_fd(&mut self) -> BorrowedFd<'_> {
+    /// The descriptor on loan to one who may duplicate it; none in a simulation.
+    pub(crate) fn share_fd(&mut self) -> Option<BorrowedFd<'_>> {
         self.shared = true;
-        self.fd.as_fd()
+        self.borrow_fd()
     }
 
     /// Whether others may hold the same socket.
@@ -139,12 +188,26 @@ impl Listener {
         self.shared
     }
 
-    pub(crate) fn raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
+    /// The descriptor's number; none in a simulation.
+    pub(crate) fn raw_fd(&self) -> Option<RawFd> {
+        self.borrow_fd().map(|fd| fd.as_raw_fd())
     }
 
-    pub(crate) fn borrow_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// The descriptor on loan; none in a simulation.
+    pub(crate) fn borrow_fd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.socket {
+            Socket::Tcp(fd) | Socket::Unix(fd) => Some(fd.as_fd()),
+            #[cfg(any(test, feature = "sim"))]
+            Socket::Mem(_) => None,
+        }
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    pub(crate) fn as_simulated(&self) -> Option<&MemListener> {
+        match &self.socket {
+            Socket::Mem(mem) => Some(mem),
+            _ => None,
+        }
     }
 
     /// Closes the socket and removes its path; dropping does the same.

@@ -4,108 +4,36 @@
 //! program can see it: edge-triggered readiness, half-close, resets and the order in which they are
 //! told.
 
-use super::stream::Read;
+use super::fd::uninterrupted;
+use super::stream::{Connect, Read};
+use crate::address::Address;
 use network::{peer, Interest, Network};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
 
+mod faults;
+mod listening;
 mod network;
+mod random;
+
+pub use faults::Faults;
+pub(crate) use listening::MemListener;
 
 /// A simulated network with its own clock; a clone is another handle to the same.
 ///
 /// Everything that happens follows from the seed, the [`Faults`] and the calls made, so a run can
 /// be repeated exactly.
 ///
-/// - Sockets come in connected pairs and are edge-triggered, as the kernel's are.
+/// - Sockets come in connected pairs, or connect to servers of the same network by any address, and are
+///   edge-triggered, as the kernel's are.
 /// - Time moves only while the loop waits (it jumps to the end of the wait) and by
 ///   [`advance`](Sim::advance), so timers of an hour fire at once.
 /// - A loop that would wait for ever gets an error in place of a hang: nothing can happen that it
 ///   has not been told.
 #[derive(Clone)]
 pub struct Sim(Rc<RefCell<Network>>);
-
-/// How badly a [`Sim`] treats its sockets. All probabilities are from 0 (the default) to 1.
-///
-/// Except for `reset` no fault breaks a promise of the kernel: bytes arrive, in order, and whoever
-/// was told to wait is woken later.
-///
-/// ```
-/// use std::time::Duration;
-/// use tidewheel::sim::{Faults, Sim};
-///
-/// let sim = Sim::with_faults(7, Faults::default().short_read(0.3).would_block(0.1));
-/// sim.advance(Duration::from_secs(3600));
-/// assert_eq!(sim.now(), Duration::from_secs(3600));
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Faults {
-    /// Bytes that each direction of a connection holds, at least 1: 64 KiB by default.
-    pub capacity: usize,
-    /// A read brings less than there is.
-    pub short_read: f64,
-    /// A write takes less than there is room for.
-    pub short_write: f64,
-    /// A read or write that could go on says `WouldBlock`; readiness follows.
-    pub would_block: f64,
-    /// A read or write finds that the network has reset the connection.
-    pub reset: f64,
-    /// A wait ends with readiness that has no cause.
-    pub spurious: f64,
-}
-
-impl Default for Faults {
-    fn default() -> Faults {
-        Faults {
-            capacity: 64 * 1024,
-            short_read: 0.0,
-            short_write: 0.0,
-            would_block: 0.0,
-            reset: 0.0,
-            spurious: 0.0,
-        }
-    }
-}
-
-impl Faults {
-    /// Sets [`capacity`](Faults#structfield.capacity).
-    pub fn capacity(mut self, bytes: usize) -> Faults {
-        self.capacity = bytes;
-        self
-    }
-
-    /// Sets [`short_read`](Faults#structfield.short_read).
-    pub fn short_read(mut self, probability: f64) -> Faults {
-        self.short_read = probability;
-        self
-    }
-
-    /// Sets [`short_write`](Faults#structfield.short_write).
-    pub fn short_write(mut self, probability: f64) -> Faults {
-        self.short_write = probability;
-        self
-    }
-
-    /// Sets [`would_block`](Faults#structfield.would_block).
-    pub fn would_block(mut self, probability: f64) -> Faults {
-        self.would_block = probability;
-        self
-    }
-
-    /// Sets [`reset`](Faults#structfield.reset).
-    pub fn reset(mut self, probability: f64) -> Faults {
-        self.reset = probability;
-        self
-    }
-
-    /// Sets [`spurious`](Faults#structfield.spurious).
-    pub fn spurious(mut self, probability: f64) -> Faults {
-        self.spurious = probability;
-        self
-    }
-}
 
 impl Sim {
     /// A network without faults; the seed orders the events of a wait.
@@ -121,6 +49,11 @@ impl Sim {
     /// The virtual time since the start.
     pub fn now(&self) -> Duration {
         self.0.borrow().now()
+    }
+
+    /// From now on it treats its sockets so.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.borrow_mut().faults = faults;
     }
 
     /// Moves the virtual clock on.
@@ -140,17 +73,28 @@ impl Sim {
 
     /// Sets what `mem` waits for, anew or instead of before. Its present state is told by the next
     /// poll.
-    pub(crate) fn register(&self, mem: &Mem, token: u64, readable: bool, writable: bool) {
+    pub(crate) fn register(
+        &self,
+        mem: &Mem,
+        token: u64,
+        readable: bool,
+        writable: bool,
+    ) -> io::Result<()> {
         let interest = Interest {
             token,
             readable,
             writable,
         };
-        self.0.borrow_mut().end(mem.id).register(interest);
+        let network = &mut *self.0.borrow_mut();
+        network.maybe_exhausted(libc::ENOSPC)?;
+        network.end(mem.id).register(interest);
+        Ok(())
     }
 
     pub(crate) fn deregister(&self, mem: &Mem) {
-        self.0.borrow_mut().end(mem.id).deregister();
+        let network = &mut *self.0.borrow_mut();
+        let token = network.end(mem.id).deregister();
+        network.forget(token);
     }
 
     /// Appends the edges since the last poll, in a seeded order. If there are none the clock moves
@@ -192,8 +136,20 @@ pub(crate) struct Mem {
 }
 
 impl Mem {
+    pub(crate) fn connect(&self, target: &Address) -> io::Result<Connect> {
+        self.sim.0.borrow_mut().connect(self.id, target)
+    }
+
+    pub(crate) fn local_address(&self) -> Address {
+        self.sim.0.borrow().ends[self.id].local.clone()
+    }
+
+    pub(crate) fn peer_address(&self) -> io::Result<Address> {
+        self.sim.0.borrow().ends[self.id].peer_address()
+    }
+
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<Read> {
-        self.sim.0.borrow_mut().read(self.id, buffer)
+        uninterrupted(|| self.sim.0.borrow_mut().read(self.id, buffer))
     }
 
     pub(crate) fn peek(&self) -> io::Result<usize> {
@@ -205,7 +161,7 @@ impl Mem {
     }
 
     pub(crate) fn write_vectored(&self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        self.sim.0.borrow_mut().write(self.id, slices)
+        uninterrupted(|| self.sim.0.borrow_mut().write(self.id, slices))
     }
 
     pub(crate) fn shutdown_write(&self) {

@@ -14,6 +14,7 @@ mod listener;
 #[cfg(any(test, feature = "sim"))]
 mod mem;
 mod resolve;
+mod sockets;
 mod sockopt;
 mod stream;
 
@@ -25,6 +26,7 @@ pub(crate) use mem::MemEvent;
 pub use mem::{Faults, Sim};
 pub(crate) use resolve::resolve;
 pub(crate) use stream::{Connect, Read, Stream};
+pub(crate) use sockets::Sockets;
 
 #[cfg(test)]
 mod tests;

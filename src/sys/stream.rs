@@ -94,6 +94,10 @@ impl Stream {
     /// Starts to connect. A UNIX socket whose peer's queue is full says `EAGAIN`: that is a failure
     /// as it stands, for no event would follow.
     pub(crate) fn connect(&self, target: &Address) -> io::Result<Connect> {
+        #[cfg(any(test, feature = "sim"))]
+        if let Stream::Mem(mem) = self {
+            return mem.connect(target);
+        }
         let fd = self.kernel_fd()?;
         let address = RawAddress::new(target)?;
         // SAFETY: the pointer and the length describe `address`, which lives through the call.
@@ -193,13 +197,18 @@ impl Stream {
     }
 
     pub(crate) fn local_address(&self) -> io::Result<Address> {
-        self.fd()
-            .map_or(Ok(Address::Unnamed), |fd| Ok(local_name(fd)?.to_address()))
+        match self {
+            Stream::Tcp(fd) | Stream::Unix(fd) => Ok(local_name(fd)?.to_address()),
+            #[cfg(any(test, feature = "sim"))]
+            Stream::Mem(mem) => Ok(mem.local_address()),
+        }
     }
 
     pub(crate) fn peer_address(&self) -> io::Result<Address> {
-        let Some(fd) = self.fd() else {
-            return Ok(Address::Unnamed);
+        let fd = match self {
+            Stream::Tcp(fd) | Stream::Unix(fd) => fd,
+            #[cfg(any(test, feature = "sim"))]
+            Stream::Mem(mem) => return mem.peer_address(),
         };
         // SAFETY: `receive` passes pointers to a storage and to its length, both valid during the
         // call.
@@ -269,7 +278,7 @@ impl Stream {
 
     fn kernel_fd(&self) -> io::Result<&OwnedFd> {
         self.fd()
-            .ok_or_else(|| invalid("a simulated stream is born connected"))
+            .ok_or_else(|| invalid("a simulated stream has no descriptor"))
     }
 }
 

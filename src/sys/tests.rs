@@ -47,7 +47,7 @@ pub(super) fn connect(target: &Address) -> Stream {
 }
 
 pub(super) fn accept(listener: &Listener) -> (Stream, Address) {
-    wait_fd(listener.raw_fd(), libc::POLLIN);
+    wait_fd(listener.raw_fd().unwrap(), libc::POLLIN);
     listener.accept().unwrap()
 }
 
@@ -260,7 +260,7 @@ fn options_reach_the_kernel_and_are_inherited() {
     let tcp = |fd, name| option(fd, libc::IPPROTO_TCP, name);
     let keep_alive = |fd| option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE);
     let listener = tcp_listener();
-    let idle = tcp(Some(listener.raw_fd()), libc::TCP_KEEPIDLE);
+    let idle = tcp(listener.raw_fd(), libc::TCP_KEEPIDLE);
     listener.set_no_delay(true).unwrap();
     let delay = Duration::from_millis(7900);
     listener.set_keep_alive(true, Some(delay)).unwrap();
@@ -302,7 +302,7 @@ fn every_descriptor_is_non_blocking_and_close_on_exec() {
     for stream in [&client, &accept(&listener).0, &one, &other] {
         assert_eq!(flags(stream.raw_fd().unwrap()), (true, true));
     }
-    assert_eq!(flags(listener.raw_fd()), (true, true));
+    assert_eq!(flags(listener.raw_fd().unwrap()), (true, true));
 
     let foreign = OwnedFd::from(UnixStream::pair().unwrap().0);
     // SAFETY: the command takes and returns plain integers.

@@ -4,6 +4,7 @@ mod events;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use std::rc::Rc;
@@ -137,7 +138,8 @@ impl Server {
             return Err(Error::loop_closed());
         }
         self.may_listen()?;
-        match bind(options)? {
+        let sockets = self.inner().reactor.borrow().sockets();
+        match bind(options, &sockets)? {
             Bound::Listening(listener) => {
                 // `configure` may have told it to listen elsewhere.
                 self.may_listen()?;
@@ -372,7 +374,8 @@ impl Server {
             .server(self.key)
             .and_then(|server| server.listener.as_ref());
         let fd = listener.ok_or_else(Error::not_running)?.borrow_fd();
-        fd.try_clone_to_owned()
+        let fd = fd.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported));
+        fd.and_then(|fd| fd.try_clone_to_owned())
             .map_err(|error| Error::system("dup", &error))
     }
 

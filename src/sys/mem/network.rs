@@ -1,6 +1,9 @@
 //! The workings of the simulated network: what the kernel keeps of each end of a connection.
 
+use super::listening::{Listening, FIRST_PORT};
+use super::random::Random;
 use super::{Faults, MemEvent};
+use crate::address::Address;
 use crate::sys::stream::Read;
 use std::collections::VecDeque;
 use std::io;
@@ -9,15 +12,22 @@ use std::time::Duration;
 /// All connections, the clock and the dice.
 pub(super) struct Network {
     /// The ends of a connection stand side by side, so that `id ^ 1` is the peer of `id`.
-    ends: Vec<End>,
+    pub(super) ends: Vec<End>,
+    pub(super) listening: Vec<Listening>,
     random: Random,
-    faults: Faults,
+    pub(super) faults: Faults,
     now: Duration,
+    pub(super) last_port: u16,
+    /// Tokens of what was closed, the last few.
+    past: VecDeque<u64>,
 }
 
-#[derive(Default)]
 pub(super) struct End {
-    open: bool,
+    pub(super) open: bool,
+    pub(super) local: Address,
+    pub(super) remote: Address,
+    /// The request to connect has not arrived.
+    pub(super) connecting: bool,
     /// Bytes that arrived and wait to be read.
     inbox: VecDeque<u8>,
     /// The peer's FIN arrived.
@@ -25,9 +35,9 @@ pub(super) struct End {
     /// We sent FIN.
     shut: bool,
     /// RST arrived: the connection is gone.
-    reset: bool,
+    pub(super) reset: bool,
     /// What RST left behind, told once.
-    error: Option<i32>,
+    pub(super) error: Option<i32>,
     /// A write was refused or cut short, so that room is an edge.
     starved: bool,
     /// Closing is a reset.
@@ -46,21 +56,51 @@ pub(super) struct Interest {
 
 /// Whom an edge wakes. Of a hang-up everybody is told.
 #[derive(Clone, Copy)]
-enum Edge {
+pub(super) enum Edge {
     Readable,
     Writable,
     HangUp,
 }
 
+impl Default for End {
+    fn default() -> End {
+        End {
+            open: false,
+            local: Address::Unnamed,
+            remote: Address::Unnamed,
+            connecting: false,
+            inbox: VecDeque::new(),
+            fin: false,
+            shut: false,
+            reset: false,
+            error: None,
+            starved: false,
+            linger_zero: false,
+            interest: None,
+            pending: false,
+        }
+    }
+}
+
 impl End {
+    pub(super) fn accepted(local: Address, remote: Address) -> End {
+        End {
+            open: true,
+            local,
+            remote,
+            ..End::default()
+        }
+    }
+
     pub(super) fn register(&mut self, interest: Interest) {
         self.interest = Some(interest);
         self.pending = true;
     }
 
-    pub(super) fn deregister(&mut self) {
-        self.interest = None;
+    /// The token it had.
+    pub(super) fn deregister(&mut self) -> Option<u64> {
         self.pending = false;
+        self.interest.take().map(|interest| interest.token)
     }
 
     pub(super) fn peek(&mut self) -> io::Result<usize> {
@@ -86,7 +126,7 @@ impl End {
             .map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
     }
 
-    fn wake(&mut self, edge: Edge) {
+    pub(super) fn wake(&mut self, edge: Edge) {
         let heard = |interest: Interest| match edge {
             Edge::Readable => interest.readable,
             Edge::Writable => interest.writable,
@@ -123,9 +163,12 @@ impl Network {
     pub(super) fn new(seed: u64, faults: Faults) -> Network {
         Network {
             ends: Vec::new(),
-            random: Random(seed),
+            listening: Vec::new(),
+            random: Random::new(seed),
             faults,
             now: Duration::ZERO,
+            last_port: FIRST_PORT,
+            past: VecDeque::new(),
         }
     }
 
@@ -159,6 +202,7 @@ impl Network {
     }
 
     pub(super) fn read(&mut self, id: usize, buffer: &mut [u8]) -> io::Result<Read> {
+        self.maybe_interrupted()?;
         self.maybe_reset(id);
         let unread = self.ends[id].unread_or_end()?;
         let mut len = unread.min(buffer.len());
@@ -188,7 +232,9 @@ impl Network {
     }
 
     pub(super) fn write(&mut self, id: usize, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.maybe_interrupted()?;
         self.maybe_reset(id);
+        self.maybe_break(id);
         self.ends[id].take_error()?;
         if self.ends[id].shut || self.ends[id].reset {
             return Err(io::Error::from_raw_os_error(libc::EPIPE));
@@ -237,11 +283,13 @@ impl Network {
         let end = &mut self.ends[id];
         let abort = end.linger_zero || !end.inbox.is_empty();
         let gone = end.reset;
+        let token = end.deregister();
         *end = End {
             shut: end.shut,
             ..End::default()
         };
         let shut = end.shut;
+        self.forget(token);
         let other = &mut self.ends[peer(id)];
         if abort && !gone {
             other.receive_reset();
@@ -255,18 +303,38 @@ impl Network {
         timeout: Option<Duration>,
         out: &mut Vec<MemEvent>,
     ) -> io::Result<()> {
+        self.maybe_interrupted()?;
         let before = out.len();
-        for id in self.take_pending() {
-            out.extend(self.event(id));
-        }
+        let held = self.take_edges(out);
         if out.len() == before {
-            let forever = || io::Error::other("the simulation can never wake again");
-            self.advance(timeout.ok_or_else(forever)?);
+            let timeout = match timeout {
+                // What is held back comes soon, if nothing else does.
+                _ if held => timeout.unwrap_or(Duration::MAX).min(self.moment()),
+                Some(timeout) => timeout,
+                None => return Err(io::Error::other("the simulation can never wake again")),
+            };
+            self.advance(timeout);
         }
         if self.chance(self.faults.spurious) {
             out.extend(self.spurious_event());
         }
+        if self.chance(self.faults.stale) {
+            out.extend(self.stale_event());
+        }
+        if self.chance(self.faults.jump) {
+            let jump = Duration::from_millis(self.random.below(60_000) as u64);
+            self.advance(jump);
+        }
         Ok(())
+    }
+
+    /// Nobody waits for `token` any more.
+    pub(super) fn forget(&mut self, token: Option<u64>) {
+        const PAST: usize = 8;
+        self.past.extend(token);
+        if self.past.len() > PAST {
+            self.past.pop_front();
+        }
     }
 
     fn maybe_reset(&mut self, id: usize) {
@@ -281,17 +349,64 @@ impl Network {
         capacity.saturating_sub(self.ends[peer(id)].inbox.len())
     }
 
-    fn take_pending(&mut self) -> Vec<usize> {
-        let mut ids = Vec::new();
-        for (id, end) in self.ends.iter_mut().enumerate() {
-            if std::mem::take(&mut end.pending) {
-                ids.push(id);
+    /// The connection is gone, which the next write says and every read after what is there.
+    fn maybe_break(&mut self, id: usize) {
+        if !self.ends[id].reset && self.chance(self.faults.broken_pipe) {
+            self.ends[id].receive_reset();
+            self.ends[id].error = None;
+            self.ends[peer(id)].receive_reset();
+        }
+    }
+
+    /// Tells the edges there are, in a seeded order. True: some are held back.
+    fn take_edges(&mut self, out: &mut Vec<MemEvent>) -> bool {
+        let ends = self.ends.len();
+        let is_pending = |at: &usize| match at.checked_sub(ends) {
+            None => self.ends[*at].pending,
+            Some(id) => self.listening[id].pending,
+        };
+        let mut sources: Vec<usize> = (0..ends + self.listening.len())
+            .filter(is_pending)
+            .collect();
+        for last in (1..sources.len()).rev() {
+            sources.swap(last, self.random.below(last + 1));
+        }
+        let mut held = false;
+        for at in sources {
+            if self.chance(self.faults.delay) {
+                held = true;
+                continue;
             }
+            let event = match at.checked_sub(ends) {
+                None => {
+                    self.ends[at].pending = false;
+                    self.arrive(at);
+                    self.event(at)
+                }
+                Some(id) => self.accept_event(id),
+            };
+            out.extend(event);
         }
-        for last in (1..ids.len()).rev() {
-            ids.swap(last, self.random.below(last + 1));
-        }
-        ids
+        held
+    }
+
+    fn accept_event(&mut self, id: usize) -> Option<MemEvent> {
+        let listening = &mut self.listening[id];
+        listening.pending = false;
+        let token = listening.token?;
+        listening.is_readable().then_some(MemEvent {
+            token,
+            readable: true,
+            writable: false,
+            read_closed: false,
+            write_closed: false,
+            error: false,
+        })
+    }
+
+    /// How long an edge may be held back, when there is nothing else.
+    fn moment(&mut self) -> Duration {
+        Duration::from_micros(1 + self.random.below(20_000) as u64)
     }
 
     /// The present state of an end as far as it is waited for. That there is no room is remembered,
@@ -339,8 +454,24 @@ impl Network {
         })
     }
 
+    /// Everything at once, for one who is no more.
+    fn stale_event(&mut self) -> Option<MemEvent> {
+        if self.past.is_empty() {
+            return None;
+        }
+        let token = self.past[self.random.below(self.past.len())];
+        Some(MemEvent {
+            token,
+            readable: true,
+            writable: true,
+            read_closed: true,
+            write_closed: true,
+            error: true,
+        })
+    }
+
     /// Draws nothing for what never happens, so that a fault that is off does not change the run.
-    fn chance(&mut self, probability: f64) -> bool {
+    pub(super) fn chance(&mut self, probability: f64) -> bool {
         probability > 0.0 && self.random.unit() < probability
     }
 }
@@ -348,27 +479,4 @@ impl Network {
 /// The other end of the connection.
 pub(super) fn peer(id: usize) -> usize {
     id ^ 1
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// A number in [0, 1).
-    fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
-    }
 }

@@ -162,8 +162,8 @@ fn poll(sim: &Sim) -> Vec<MemEvent> {
 fn readiness_is_told_once_per_edge() {
     let sim = Sim::with_faults(1, Faults::default().capacity(4));
     let (one, other) = sim.pair();
-    sim.register(&one, 1, true, true);
-    sim.register(&other, 2, true, false);
+    sim.register(&one, 1, true, true).unwrap();
+    sim.register(&other, 2, true, false).unwrap();
     let writable = MemEvent {
         token: 1,
         readable: false,
@@ -184,7 +184,7 @@ fn readiness_is_told_once_per_edge() {
     };
     assert_eq!(poll(&sim), [readable]);
     assert_eq!(poll(&sim), [], "unread bytes are no new edge");
-    sim.register(&other, 2, true, false);
+    sim.register(&other, 2, true, false).unwrap();
     assert_eq!(poll(&sim), [readable], "registering again tells again");
 
     assert_eq!(
@@ -217,7 +217,7 @@ fn the_seed_orders_the_events() {
         let sim = Sim::new(seed);
         let ends = [(); 4].map(|()| sim.pair().0);
         for (token, end) in (0..).zip(&ends) {
-            sim.register(end, token, false, true);
+            sim.register(end, token, false, true).unwrap();
         }
         let tokens = poll(&sim).into_iter().map(|event| event.token);
         tokens.collect::<Vec<_>>()
@@ -236,14 +236,14 @@ fn room_is_an_edge_however_its_lack_was_noticed() {
     };
     let by_poll = |one: &Mem, sim: &Sim| {
         assert_eq!(one.write(b"abcd").unwrap(), 4);
-        sim.register(one, 1, false, true);
+        sim.register(one, 1, false, true).unwrap();
         assert_eq!(poll(sim), []);
     };
     let ways: [fn(&Mem, &Sim); 3] = [by_short_write, by_refusal, by_poll];
     for fill in ways {
         let sim = Sim::with_faults(1, Faults::default().capacity(4));
         let (one, other) = sim.pair();
-        sim.register(&one, 1, false, true);
+        sim.register(&one, 1, false, true).unwrap();
         assert_eq!(poll(&sim).len(), 1);
         fill(&one, &sim);
         other.read(&mut [0; 2]).unwrap();
@@ -255,8 +255,8 @@ fn room_is_an_edge_however_its_lack_was_noticed() {
 fn a_hang_up_is_told_whatever_is_waited_for() {
     let sim = Sim::new(1);
     let (one, other) = sim.pair();
-    sim.register(&one, 1, false, false);
-    sim.register(&other, 2, false, false);
+    sim.register(&one, 1, false, false).unwrap();
+    sim.register(&other, 2, false, false).unwrap();
     one.shutdown_write();
     assert_eq!(poll(&sim), [], "half-closed");
     other.shutdown_write();
@@ -271,7 +271,7 @@ fn a_hang_up_is_told_whatever_is_waited_for() {
 fn a_wait_moves_the_clock_or_is_refused() {
     let sim = Sim::new(1);
     let (one, other) = sim.pair();
-    sim.register(&one, 1, true, false);
+    sim.register(&one, 1, true, false).unwrap();
     let mut events = Vec::new();
     sim.poll(Some(Duration::from_millis(30)), &mut events)
         .unwrap();
@@ -300,7 +300,7 @@ fn a_wait_moves_the_clock_or_is_refused() {
 fn a_new_pair_knows_nothing_of_the_one_before() {
     let sim = Sim::new(1);
     let (one, other) = sim.pair();
-    sim.register(&one, 1, true, true);
+    sim.register(&one, 1, true, true).unwrap();
     one.write(b"x").unwrap();
     drop((other, one));
     let (one, other) = sim.pair();
@@ -318,8 +318,8 @@ fn a_new_pair_knows_nothing_of_the_one_before() {
 fn transfer(seed: u64, faults: Faults, total: usize) -> (String, io::Result<Vec<u8>>) {
     let sim = Sim::with_faults(seed, faults);
     let (one, other) = sim.pair();
-    sim.register(&one, 0, false, true);
-    sim.register(&other, 1, true, false);
+    sim.register(&one, 0, false, true).unwrap();
+    sim.register(&other, 1, true, false).unwrap();
     let mut rest: Vec<u8> = (0..total).map(|index| index as u8).collect();
     let (mut trace, mut events, mut received) = (String::new(), Vec::new(), Vec::new());
     while received.len() < total {
