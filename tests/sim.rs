@@ -4,7 +4,7 @@
 #[path = "common/census.rs"]
 mod census;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -56,4 +56,30 @@ fn a_simulated_server_accepts_and_refuses() {
     event_loop.run().unwrap();
     assert_eq!(*got.borrow(), b"hello");
     assert_eq!(*message.borrow(), "connect ECONNREFUSED 10.0.0.1:9");
+}
+
+/// The rest of a talkative peer's bytes is discarded only while nobody has said `pause`.
+#[test]
+fn an_echo_that_was_told_to_end_rests_while_it_is_paused() {
+    let sim = Sim::new(1);
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let (talker, echo) = net::pair(&event_loop).unwrap();
+    talker.set_allow_half_open(true).resume();
+    echo.once_data(|echo, _| {
+        echo.end();
+        echo.pause();
+    });
+    echo.pipe(&echo);
+    talker.write("one");
+    event_loop.set_timeout(Duration::from_millis(5), move |_| talker.end_with("two"));
+    let resumed = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&resumed);
+    event_loop.set_timeout(Duration::from_millis(50), move |_| {
+        assert!(echo.is_paused());
+        assert_eq!(echo.bytes_read(), 3);
+        echo.resume();
+        flag.set(true);
+    });
+    event_loop.run().unwrap();
+    assert!(resumed.get());
 }

@@ -117,8 +117,9 @@ impl LoopHandle {
             None => {
                 self.remove_pipes(source, Some(pipe.destination));
                 // An echo that was told to end, by a `shutdown` say, has said its last: what still comes is nobody's.
+                // It flows on to be discarded, unless the user has paused it.
                 if source == pipe.destination {
-                    inner.reactor.borrow_mut().resume(source);
+                    inner.reactor.borrow_mut().piped(source);
                 }
             }
         }
