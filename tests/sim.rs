@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use census::EventLoop;
-use tidewheel::net;
-use tidewheel::sim::Sim;
+use tidewheel::net::{self, WriteStatus};
+use tidewheel::sim::{Faults, Sim};
 
 #[test]
 fn a_simulated_pair_talks_and_time_flies() {
@@ -82,4 +82,31 @@ fn an_echo_that_was_told_to_end_rests_while_it_is_paused() {
     });
     event_loop.run().unwrap();
     assert!(resumed.get());
+}
+
+/// Its idle timeout has fired, and a write that would start it anew finds no room to wait for room.
+#[test]
+fn a_socket_that_fails_in_a_write_leaves_no_timer() {
+    let small = || Faults::default().capacity(10);
+    let sim = Sim::with_faults(1, small());
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let (socket, peer) = net::pair(&event_loop).unwrap();
+    socket.set_timeout(Duration::from_millis(5));
+    assert_eq!(socket.write([0; 10]), WriteStatus::Flushed);
+    let network = sim.clone();
+    socket.on_timeout(move |socket| {
+        network.set_faults(small().exhausted(1.0));
+        assert_eq!(socket.write("x"), WriteStatus::Refused);
+        assert_eq!(socket.event_loop().stats().timers, 0);
+    });
+    let failed = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&failed);
+    socket.on_error(move |_, error| {
+        assert_eq!(error.to_string(), "epoll_ctl ENOSPC");
+        peer.destroy();
+        flag.set(true);
+    });
+    event_loop.run().unwrap();
+    assert!(failed.get());
+    assert_eq!(sim.now(), Duration::from_millis(5));
 }

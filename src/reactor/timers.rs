@@ -69,6 +69,10 @@ impl Reactor {
         let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
             return;
         };
+        if socket.released {
+            // Nobody would stop it.
+            return;
+        }
         match (socket.conn.idle().deadline(), socket.idle_timer) {
             (Some(deadline), Some(timer)) => {
                 self.wheel.rearm(timer, deadline_tick(deadline));
