@@ -110,3 +110,28 @@ fn a_socket_that_fails_in_a_write_leaves_no_timer() {
     assert!(failed.get());
     assert_eq!(sim.now(), Duration::from_millis(5));
 }
+
+/// A peek has seen that bytes are unread in front of the FIN; who reads just those and rests again has seen it all.
+#[test]
+fn a_reader_that_rests_after_the_last_byte_sees_the_fin_behind_it() {
+    let sim = Sim::new(1);
+    let builder = EventLoop::builder().sim(&sim).read_buffer(1);
+    let event_loop = builder.build().unwrap();
+    let (talker, reader) = net::pair(&event_loop).unwrap();
+    talker.resume();
+    reader.pause();
+    let ended = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&ended);
+    reader.on_end(move |_| flag.set(true));
+    reader.on_data(|reader, _| {
+        if reader.bytes_read() == 2 {
+            reader.pause();
+        }
+    });
+    talker.end_with("ab");
+    event_loop.set_timeout(Duration::from_millis(5), move |_| {
+        reader.resume();
+    });
+    event_loop.run().unwrap();
+    assert!(ended.get());
+}

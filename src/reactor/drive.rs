@@ -91,6 +91,8 @@ impl SocketSource {
             return Work::Ended { touched };
         }
         self.vain_wakeups = 0;
+        // A peek may have seen just these bytes: whoever rests behind them has to look for the FIN again.
+        self.ready.peek_due |= self.ready.hung_up;
         self.conn.handle_read(read.len);
         let drained = read.is_all(room) && !self.ready.hung_up && !self.ready.urgent;
         if drained {
