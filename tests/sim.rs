@@ -135,3 +135,28 @@ fn a_reader_that_rests_after_the_last_byte_sees_the_fin_behind_it() {
     event_loop.run().unwrap();
     assert!(ended.get());
 }
+
+/// It rests until its queue is empty, and then there is no `drain` to wake it.
+#[test]
+fn an_echo_that_rests_when_it_is_told_to_end_reads_on() {
+    let sim = Sim::with_faults(1, Faults::default().capacity(10));
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let (talker, echo) = net::pair(&event_loop).unwrap();
+    talker.set_allow_half_open(true).pause();
+    echo.pipe(&echo);
+    talker.write([7; 100]);
+    let got = Rc::new(Cell::new(0));
+    let count = Rc::clone(&got);
+    talker.on_data(move |_, data| count.set(count.get() + data.len()));
+    let ending = echo.clone();
+    event_loop.set_timeout(Duration::from_millis(5), move |_| {
+        assert!(ending.buffer_size() > 0);
+        ending.end();
+    });
+    event_loop.set_timeout(Duration::from_millis(10), move |_| {
+        talker.resume().end();
+    });
+    event_loop.run().unwrap();
+    assert!(got.get() > 0);
+    assert!(echo.destroyed());
+}

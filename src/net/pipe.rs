@@ -153,6 +153,8 @@ impl LoopHandle {
 
     /// `destination` takes nothing more: it has ended, or is gone. An echo ends by itself.
     pub(super) fn finish_pipes(&self, destination: Key) {
+        // No `drain` will come for those who rest.
+        self.wake_sources(destination);
         for source in self.sources_of(destination) {
             if source != destination {
                 self.remove_pipes(source, Some(destination));
