@@ -30,7 +30,7 @@ use std::time::Instant;
 use world::Tally;
 
 /// Without `SIM_SEEDS`: a few seconds, unoptimised.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 1_000;
 
 #[test]
 fn programs_of_any_kind_on_any_network_keep_every_promise() {
