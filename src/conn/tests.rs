@@ -10,7 +10,6 @@ mod shell;
 mod writing;
 
 use super::*;
-use crate::error::Code;
 use shell::{broken_pipe, reset_by_peer, Shell};
 
 impl Shell {

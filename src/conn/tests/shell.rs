@@ -43,7 +43,12 @@ impl Shell {
         self.send(Payload::Borrowed(data), room, true)
     }
 
-    pub(super) fn send(&mut self, payload: Payload<'_>, room: usize, callback: bool) -> WriteStatus {
+    pub(super) fn send(
+        &mut self,
+        payload: Payload<'_>,
+        room: usize,
+        callback: bool,
+    ) -> WriteStatus {
         let data = payload.as_slice();
         let sent = match self.conn.admit(data.len(), &mut self.released) {
             Admission::Refused => {

@@ -1,20 +1,11 @@
 //! Tests of the write queue.
 
+mod flat;
+
 use proptest::prelude::*;
 
 use super::*;
-
-/// What a call with so many slices would offer the kernel.
-fn offer(queue: &WriteQueue, slices: usize) -> Vec<u8> {
-    let mut slices = vec![IoSlice::new(&[]); slices];
-    let used = queue.fill(&mut slices);
-    let slices: Vec<&[u8]> = slices[..used].iter().map(|slice| &**slice).collect();
-    slices.concat()
-}
-
-fn next_bytes(from: usize, len: usize) -> Vec<u8> {
-    (from..from + len).map(|i| (i % 251) as u8).collect()
-}
+use flat::{Flat, Op};
 
 fn slices_used(queue: &WriteQueue) -> usize {
     queue.fill(&mut [IoSlice::new(&[]); 256])
@@ -94,20 +85,6 @@ fn a_kernel_cannot_take_more_than_there_is() {
     queue.advance(4, &mut Vec::new());
 }
 
-#[derive(Clone, Debug)]
-enum Op {
-    Copy(usize),
-    Owned(usize),
-    /// Asks to be told about everything so far.
-    Mark,
-    /// The kernel takes this part of what a call with so many slices offers, in thousandths.
-    Send {
-        slices: usize,
-        part: usize,
-    },
-    Clear,
-}
-
 fn op() -> impl Strategy<Value = Op> {
     let len = || prop_oneof![6 => 0..50usize, 1 => 0..2 * GATHER];
     prop_oneof![
@@ -120,58 +97,12 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    /// Against one flat vector of bytes, and positions in it.
     #[test]
     fn behaves_as_a_flat_vector(ops in proptest::collection::vec(op(), 1..80)) {
-        let mut queue = WriteQueue::default();
-        let mut released: Vec<Bytes> = Vec::new();
-        let mut accepted: Vec<u8> = Vec::new();
-        let mut sent = 0;
-        let mut marks: Vec<u64> = Vec::new();
-        // Where owned chunks end: each is handed back when all of it is sent.
-        let mut owned_ends: Vec<usize> = Vec::new();
-        let mut owned: Vec<Bytes> = Vec::new();
+        let mut flat = Flat::default();
         for op in ops {
-            match op {
-                Op::Copy(len) => {
-                    let data = next_bytes(accepted.len(), len);
-                    queue.push_copy(&data);
-                    accepted.extend_from_slice(&data);
-                }
-                Op::Owned(len) => {
-                    let data = next_bytes(accepted.len(), len);
-                    accepted.extend_from_slice(&data);
-                    let data = Bytes::from(data);
-                    queue.push_owned(data.clone());
-                    owned.push(data);
-                    owned_ends.push(accepted.len());
-                }
-                Op::Mark => {
-                    queue.mark(accepted.len() as u64);
-                    marks.push(accepted.len() as u64);
-                }
-                Op::Send { slices, part } => {
-                    let offered = offer(&queue, slices);
-                    prop_assert!(accepted[sent..].starts_with(&offered));
-                    prop_assert!(slices == 0 || offered.is_empty() == (sent == accepted.len()));
-                    let taken = offered.len() * part / 1000;
-                    queue.advance(taken, &mut released);
-                    sent += taken;
-                    let due = marks.iter().filter(|mark| **mark <= sent as u64).count();
-                    marks.drain(..due);
-                    prop_assert_eq!(queue.take_marks(sent as u64), due as u32);
-                }
-                Op::Clear => {
-                    queue.clear(&mut released);
-                    sent = accepted.len();
-                    marks.clear();
-                }
-            }
-            prop_assert_eq!(queue.len(), accepted.len() - sent);
-            prop_assert_eq!(queue.is_idle(), sent == accepted.len() && marks.is_empty());
-            prop_assert!(offer(&queue, 256) == accepted[sent..]);
-            let done = owned_ends.iter().filter(|end| **end <= sent).count();
-            prop_assert!(released == owned[..done], "each handed back whole, once, in order");
+            flat.apply(op);
+            flat.compare();
         }
     }
 }
