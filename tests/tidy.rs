@@ -133,7 +133,7 @@ fn the_source_keeps_the_house_rules() {
 fn tree() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for directory in ["src", "tests", "examples", "benches"] {
+    for directory in ["src", "tests", "examples", "benches", "fuzz/src"] {
         collect(&root.join(directory), &mut files);
     }
     assert!(files.len() > 20, "the tree was not found");

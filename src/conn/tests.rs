@@ -1,6 +1,7 @@
 //! Tests of the pure connection: the whole state matrix, each rule by its name, and random operations against a
 //! plain model.
 
+mod clock;
 mod ending;
 mod matrix;
 mod model;

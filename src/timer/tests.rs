@@ -285,6 +285,7 @@ proptest! {
             // Not asking on every step leaves the remembered next deadline unknown for a while.
             if ask {
                 pair.check();
+                pair.check_keys();
             }
         }
         pair.run_to_the_end();

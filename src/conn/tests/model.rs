@@ -21,6 +21,9 @@ pub(super) struct Model {
     pub(super) failed: bool,
     pub(super) dead: Option<String>,
     pub(super) flow: Option<bool>,
+    /// It was flowing when its last pipe went.
+    pub(super) unpiped: bool,
+    pub(super) read: u64,
     pub(super) resting: u32,
     pub(super) corked: u32,
     pub(super) limits: Limits,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::clock::{Clock, Tick};
 use super::model::{Callback, Model};
 use super::shell::{broken_pipe, reset_by_peer, Shell};
 use super::*;
@@ -31,14 +32,19 @@ pub(super) enum Op {
     DestroySoon,
     Flow(bool),
     Attach,
+    Piped,
+    Unpiped,
     Rest,
     Wake,
+    /// So many bytes came.
+    Read(usize),
     Eof,
     ReadError,
     /// The next event is delivered.
     Deliver,
     HighWaterMark(usize),
     HalfOpen(bool),
+    Clock(Tick),
 }
 
 enum Event {
@@ -49,6 +55,7 @@ enum Event {
 pub(super) struct Pair {
     shell: Shell,
     model: Model,
+    clock: Clock,
     events: VecDeque<Event>,
     owners_made: usize,
     owners_dropped: Arc<AtomicUsize>,
@@ -83,6 +90,7 @@ impl Pair {
                 limits,
                 ..Model::default()
             },
+            clock: Clock::default(),
             events: VecDeque::new(),
             owners_made: 0,
             owners_dropped: Arc::default(),
@@ -158,6 +166,7 @@ impl Pair {
                 shell.read_error(reset_by_peer());
             }
             Op::ReadError => {}
+            Op::Clock(tick) => self.clock.apply(shell.conn.idle_mut(), tick),
             op => self.set(op),
         }
         self.settle();
@@ -167,13 +176,30 @@ impl Pair {
         let Pair { shell, model, .. } = self;
         match op {
             Op::Flow(flowing) => {
-                model.flow = Some(flowing);
+                (model.flow, model.unpiped) = (Some(flowing), false);
                 shell.conn.set_flowing(flowing);
             }
             Op::Attach => {
                 model.flow.get_or_insert(true);
                 shell.conn.reader_attached();
             }
+            Op::Piped => {
+                if model.unpiped || model.flow.is_none() {
+                    (model.flow, model.unpiped) = (Some(true), false);
+                }
+                shell.conn.piped();
+            }
+            Op::Unpiped => {
+                if model.flow != Some(false) {
+                    (model.flow, model.unpiped) = (Some(false), true);
+                }
+                shell.conn.unpiped();
+            }
+            Op::Read(len) if shell.conn.wants_read() => {
+                model.read += len as u64;
+                shell.conn.handle_read(len);
+            }
+            Op::Read(_) => {}
             Op::Rest => {
                 model.resting += 1;
                 shell.conn.rest();
@@ -334,7 +360,16 @@ impl Pair {
         assert_eq!(conn.buffer_size(), self.waiting());
         assert_eq!(conn.bytes_written(), model.accepted.len() as u64);
         assert_eq!(shell.cause(), model.dead.as_deref().unwrap_or("none"));
+        assert_eq!(conn.bytes_read(), model.read);
         assert_eq!(conn.wants_read(), model.reads());
+        assert_eq!(
+            conn.may_peek(),
+            model.open() && !model.eof && !model.reads()
+        );
+        let begun = model.alive() && (model.connecting || model.connected);
+        assert_eq!(conn.readable(), begun && !model.eof);
+        assert_eq!(conn.writable(), begun && !model.ended && !model.failed);
+        assert_eq!(conn.destroyed(), !model.alive());
         assert_eq!(conn.need_drain(), model.drain_owed && model.alive());
         let held =
             model.corked > 0 && !model.ended && !model.drain_owed && self.waiting() < CORK_LIMIT;

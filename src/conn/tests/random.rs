@@ -2,12 +2,19 @@
 
 use proptest::prelude::*;
 
+use super::clock::Tick;
 use super::pair::{Op, Pair};
 use super::*;
 
 fn op() -> impl Strategy<Value = Op> {
     let len = || prop_oneof![5 => 0..9usize, 1 => 0..30_000usize];
     let room = prop_oneof![12 => len().prop_map(Some), 1 => Just(None)];
+    let tick = prop_oneof![
+        1 => (0..20u64).prop_map(Tick::Period),
+        2 => Just(Tick::Touch),
+        2 => Just(Tick::Wake),
+        3 => (0..15u64).prop_map(Tick::Look),
+    ];
     prop_oneof![
         2 => Just(Op::Connect),
         4 => Just(Op::Connected),
@@ -22,6 +29,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::DestroySoon),
         4 => any::<bool>().prop_map(Op::Flow),
         2 => Just(Op::Attach),
+        2 => Just(Op::Piped),
+        2 => Just(Op::Unpiped),
+        2 => len().prop_map(Op::Read),
         2 => Just(Op::Rest),
         2 => Just(Op::Wake),
         2 => Just(Op::Eof),
@@ -29,6 +39,7 @@ fn op() -> impl Strategy<Value = Op> {
         16 => Just(Op::Deliver),
         2 => (0..20usize).prop_map(Op::HighWaterMark),
         1 => any::<bool>().prop_map(Op::HalfOpen),
+        4 => tick.prop_map(Op::Clock),
     ]
 }
 
