@@ -158,7 +158,7 @@ fn listen(input: &mut Input<'_>) {
         told(error);
         failed.borrow_mut().push("error");
     });
-    let options = listen_options(input);
+    let (options, path) = listen_options(input);
     shown(&options);
     let listening = log.clone();
     let on_listening = move |_: &Server| listening.borrow_mut().push("listening");
@@ -171,6 +171,11 @@ fn listen(input: &mut Input<'_>) {
             settle(&event_loop, || !log.borrow().is_empty());
             assert_eq!(log.borrow().len(), 1, "{log:?}");
             if let Some(address) = server.address() {
+                let wanted = path.map(|path| match path.into_os_string().into_vec() {
+                    name if name[0] == 0 => Address::Abstract(name[1..].to_vec()),
+                    name => Address::Path(OsString::from_vec(name).into()),
+                });
+                assert!(wanted.is_none_or(|wanted| wanted == address), "{address}");
                 let calls = Log::default();
                 watch(&net::connect(&event_loop, address, |_| {}), &calls);
                 settle(&event_loop, || calls.borrow().contains(&"close"));
@@ -248,12 +253,14 @@ fn server_options(input: &mut Input<'_>) -> ServerOptions {
     }
 }
 
-fn listen_options(input: &mut Input<'_>) -> ListenOptions {
+/// The options, and their path if they have one.
+fn listen_options(input: &mut Input<'_>) -> (ListenOptions, Option<PathBuf>) {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut named = None;
     let mut options = match input.byte() % 6 {
         0 => ListenOptions::from(Address::Ip(loopback)),
         1 => ListenOptions::from((Ipv6Addr::LOCALHOST, 0)),
-        2 | 3 => ListenOptions::from(path(input)),
+        2 | 3 => ListenOptions::from(named.insert(path(input)).clone()),
         4 => ListenOptions::default()
             .path(PathBuf::new())
             .host("127.0.0.1"),
@@ -269,7 +276,7 @@ fn listen_options(input: &mut Input<'_>) -> ListenOptions {
             _ => options.host("127.0.0.1"),
         };
     }
-    options
+    (options, named)
 }
 
 /// A name, or an address of the loopback interface.
@@ -289,9 +296,9 @@ fn host(input: &mut Input<'_>) -> String {
 fn path(input: &mut Input<'_>) -> PathBuf {
     let (is_abstract, pad, count) = (input.flag(), input.byte(), input.below(32));
     let mut name = input.take(count).to_vec();
-    if pad > 200 {
-        // Around the length that a socket's address has room for.
-        name.resize(usize::from(pad) - 170, b'x');
+    if pad > 190 {
+        // Around the length that a socket's address has room for, which is 108.
+        name.resize(usize::from(pad) - 130, b'x');
     }
     if is_abstract {
         let prefix = format!("\0tidewheel-fuzz-{}-", std::process::id());

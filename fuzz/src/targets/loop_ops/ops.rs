@@ -97,7 +97,12 @@ impl Op {
             }
             43 | 44 => {
                 let period = Duration::from_millis(u64::from(how % 4));
-                tracked.idle.set(Some((Instant::now(), period)));
+                // Inside a callback it bears the time of the turn.
+                let now = match world.in_callback() {
+                    true => world.event_loop.now(),
+                    false => Instant::now(),
+                };
+                tracked.idle.set(Some((now, period)));
                 world.call(|| socket.set_timeout(period));
             }
             45 => {
