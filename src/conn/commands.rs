@@ -46,7 +46,7 @@ impl Conn {
         }
         let waiting = self.buffer_size();
         if waiting > 0 && self.over_limit(waiting + len) {
-            return self.refuse(Error::queue_full(self.limits.max_queued), released);
+            return self.refuse(Error::queue_full(self.limits.max_queued()), released);
         }
         Admission::Queue
     }
@@ -75,7 +75,7 @@ impl Conn {
             // What the kernel took is gone, although the rest is refused.
             self.bytes_written += sent as u64;
             keep_for_release(payload, released);
-            self.refuse(Error::queue_full(self.limits.max_queued), released);
+            self.refuse(Error::queue_full(self.limits.max_queued()), released);
             return WriteStatus::Refused;
         }
         self.bytes_written += len as u64;
@@ -123,7 +123,7 @@ impl Conn {
     }
 
     fn over_limit(&self, waiting: usize) -> bool {
-        waiting > self.limits.max_queued
+        waiting > self.limits.max_queued()
     }
 
     fn refuse(&mut self, error: Error, released: &mut Vec<Bytes>) -> Admission {
@@ -136,7 +136,7 @@ impl Conn {
     fn mark(&mut self) {
         let position = self.bytes_written;
         if self.state.phase() == Phase::Open && self.backlog.is_none() {
-            self.pending.wrote += 1;
+            self.wrote += 1;
         } else {
             self.queue_mut().mark(position);
         }
@@ -146,7 +146,8 @@ impl Conn {
         let waiting = self.buffer_size();
         if waiting == 0 {
             WriteStatus::Flushed
-        } else if waiting < self.limits.high_water_mark || (self.corked > 0 && waiting < CORK_LIMIT)
+        } else if waiting < self.limits.high_water_mark()
+            || (self.corked > 0 && waiting < CORK_LIMIT)
         {
             WriteStatus::Buffered
         } else {
@@ -170,7 +171,6 @@ impl Conn {
         }
         self.give_up_queue(released);
         self.pending = Pending {
-            wrote: self.pending.wrote,
             error: failed,
             abort: true,
             error_first: true,
@@ -202,7 +202,7 @@ impl Conn {
 
     /// A destination of a pipe asks for rest.
     pub(crate) fn rest(&mut self) {
-        self.resting += 1;
+        self.resting = self.resting.saturating_add(1);
     }
 
     /// That destination can take more, or is gone.

@@ -18,16 +18,22 @@ pub(crate) enum IdleCheck {
 
 #[derive(Debug, Default)]
 pub(crate) struct Idle {
-    /// Zero: no timeout.
+    /// Zero: no timeout. With [`FIRED`] set: it fired and nothing happened since.
     period: Nanos,
     last: Nanos,
-    /// It fired and nothing happened since.
-    fired: bool,
 }
+
+/// No period is that long: 292 years.
+const FIRED: Nanos = 1 << 63;
 
 impl Idle {
     pub(crate) fn period(&self) -> Nanos {
-        self.period
+        self.period & !FIRED
+    }
+
+    #[inline]
+    fn has_fired(&self) -> bool {
+        self.period & FIRED != 0
     }
 
     /// When something moved last.
@@ -36,39 +42,38 @@ impl Idle {
     }
 
     pub(crate) fn set(&mut self, period: Nanos, now: Nanos) {
-        self.period = period;
+        self.period = period.min(!FIRED);
         self.last = now;
-        self.fired = false;
     }
 
     /// Something happened. True when a timer must be started because the last one has fired.
     #[inline]
     pub(crate) fn touch(&mut self, now: Nanos) -> bool {
         self.last = now;
-        self.fired && self.wake(now)
+        self.has_fired() && self.wake(now)
     }
 
     /// As activity, but only for a timer that has fired.
     #[inline]
     pub(crate) fn wake(&mut self, now: Nanos) -> bool {
-        let woken = self.fired;
+        let woken = self.has_fired();
         if woken {
             self.last = now;
-            self.fired = false;
+            self.period &= !FIRED;
         }
         woken
     }
 
     /// When the running period ends; `None` when none runs.
     pub(crate) fn deadline(&self) -> Option<Nanos> {
-        (self.period > 0 && !self.fired).then(|| self.last.saturating_add(self.period))
+        (self.period > 0 && !self.has_fired()).then(|| self.last.saturating_add(self.period))
     }
 
     pub(crate) fn check(&mut self, now: Nanos) -> IdleCheck {
         match self.deadline() {
             None => IdleCheck::Off,
             Some(deadline) if deadline <= now => {
-                self.fired = true;
+                self.period |= FIRED;
                 IdleCheck::Fire
             }
             Some(deadline) => IdleCheck::Later(deadline),
@@ -151,7 +156,8 @@ mod tests {
     #[test]
     fn a_period_beyond_all_time_never_ends() {
         let mut idle = idle(Nanos::MAX, 100);
-        assert_eq!(idle.deadline(), Some(Nanos::MAX));
-        assert_eq!(idle.check(Nanos::MAX - 1), IdleCheck::Later(Nanos::MAX));
+        let end = idle.deadline().unwrap();
+        assert!(end >= 1 << 63);
+        assert_eq!(idle.check(end - 1), IdleCheck::Later(end));
     }
 }

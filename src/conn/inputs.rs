@@ -117,7 +117,7 @@ impl Conn {
             return;
         };
         let sent = self.bytes_written - queue.len() as u64;
-        self.pending.wrote += queue.take_marks(sent);
+        self.wrote += queue.take_marks(sent);
         if queue.is_idle() {
             self.backlog = None;
         }

@@ -51,20 +51,57 @@ impl Payload<'_> {
     }
 }
 
-/// What the user chose for one connection.
+/// What the user chose for one connection. Every connection has them, so they are kept small: 4 GiB and more is no limit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    pub(crate) high_water_mark: usize,
-    /// `usize::MAX`: none.
-    pub(crate) max_queued: usize,
+    high_water_mark: u32,
+    /// `u32::MAX`: none.
+    max_queued: u32,
     pub(crate) allow_half_open: bool,
+}
+
+impl Limits {
+    /// `max_queued`: `None` is none.
+    pub(crate) fn new(
+        high_water_mark: usize,
+        max_queued: Option<usize>,
+        allow_half_open: bool,
+    ) -> Limits {
+        let mut limits = Limits {
+            allow_half_open,
+            ..Limits::default()
+        };
+        limits.set_high_water_mark(high_water_mark);
+        limits.set_max_queued(max_queued);
+        limits
+    }
+
+    pub(crate) fn set_high_water_mark(&mut self, bytes: usize) {
+        self.high_water_mark = u32::try_from(bytes).unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn set_max_queued(&mut self, bytes: Option<usize>) {
+        let bytes = bytes.and_then(|bytes| u32::try_from(bytes).ok());
+        self.max_queued = bytes.unwrap_or(u32::MAX);
+    }
+
+    pub(crate) fn high_water_mark(&self) -> usize {
+        self.high_water_mark as usize
+    }
+
+    pub(crate) fn max_queued(&self) -> usize {
+        match self.max_queued {
+            u32::MAX => usize::MAX,
+            bytes => bytes as usize,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
             high_water_mark: 0,
-            max_queued: usize::MAX,
+            max_queued: u32::MAX,
             allow_half_open: false,
         }
     }
@@ -74,7 +111,6 @@ impl Default for Limits {
 #[derive(Debug, Default)]
 struct Pending {
     drain: bool,
-    wrote: u32,
     finish: bool,
     error: bool,
     abort: bool,
@@ -101,8 +137,10 @@ pub(crate) struct Conn {
     bytes_written: u64,
     idle: Idle,
     /// Destinations of a pipe that must drain before more is read.
-    resting: u32,
-    corked: u32,
+    resting: u16,
+    corked: u16,
+    /// Write callbacks whose bytes are with the kernel, to be told in their place among what is pending.
+    wrote: u32,
     need_drain: bool,
     /// Destroy it once `finish` was delivered.
     destroy_soon: bool,
@@ -126,6 +164,7 @@ impl Conn {
             idle: Idle::default(),
             resting: 0,
             corked: 0,
+            wrote: 0,
             need_drain: false,
             destroy_soon: false,
             fin_sent: false,
@@ -179,16 +218,14 @@ impl Conn {
         self.state.flow()
     }
 
-    pub(crate) fn cause(&self) -> Option<&Cause> {
+    #[cfg(test)]
+    pub(crate) fn cause(&self) -> Option<Cause> {
         self.state.cause()
     }
 
     /// The error that ended it.
     pub(crate) fn failure(&self) -> Option<&Error> {
-        match self.cause() {
-            Some(Cause::Failed(error)) => Some(error),
-            _ => None,
-        }
+        self.state.failure()
     }
 
     /// The peer has ended, while our side goes on.

@@ -90,8 +90,8 @@ impl Conn {
         if std::mem::take(&mut pending.drain) {
             return Some(Notice::Drain);
         }
-        if pending.wrote > 0 {
-            pending.wrote -= 1;
+        if self.wrote > 0 {
+            self.wrote -= 1;
             return Some(Notice::Wrote);
         }
         if std::mem::take(&mut pending.finish) {

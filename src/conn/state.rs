@@ -103,7 +103,10 @@ pub(crate) struct State {
     sides: Sides,
     /// It ended while it was connecting.
     ended_connecting: bool,
-    cause: Cause,
+    /// Both sides ended in order. Nobody is told the difference, but tests know it.
+    #[cfg_attr(not(test), allow(dead_code))]
+    finished: bool,
+    failure: Option<Error>,
 }
 
 impl State {
@@ -116,7 +119,8 @@ impl State {
                 flow: Flow::Initial,
             },
             ended_connecting: false,
-            cause: Cause::Destroyed,
+            finished: false,
+            failure: None,
         }
     }
 
@@ -147,9 +151,20 @@ impl State {
         self.ended_connecting
     }
 
+    /// The error that ended it.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failure.as_ref()
+    }
+
     /// Why it ended; `None` while it lives.
-    pub(crate) fn cause(&self) -> Option<&Cause> {
-        matches!(self.sides.phase, Phase::Closing | Phase::Closed).then_some(&self.cause)
+    #[cfg(test)]
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        let ended = matches!(self.sides.phase, Phase::Closing | Phase::Closed);
+        ended.then(|| match &self.failure {
+            Some(error) => Cause::Failed(error.clone()),
+            None if self.finished => Cause::Finished,
+            None => Cause::Destroyed,
+        })
     }
 
     pub(crate) fn connect_started(&mut self) -> bool {
@@ -230,7 +245,11 @@ impl State {
         if allowed {
             self.ended_connecting = self.sides.phase == Phase::Connecting;
             self.sides.phase = Phase::Closing;
-            self.cause = cause;
+            match cause {
+                Cause::Finished => self.finished = true,
+                Cause::Destroyed => {}
+                Cause::Failed(error) => self.failure = Some(error),
+            }
         }
         allowed
     }

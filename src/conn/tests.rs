@@ -20,11 +20,7 @@ impl Shell {
 }
 
 fn limits(high_water_mark: usize, max_queued: usize) -> Limits {
-    Limits {
-        high_water_mark,
-        max_queued,
-        ..Limits::default()
-    }
+    Limits::new(high_water_mark, Some(max_queued), false)
 }
 
 fn half_open() -> Limits {

@@ -43,10 +43,10 @@ impl ConnectOptions {
     pub(super) fn add_limits(&self, limits: &mut Limits) {
         limits.allow_half_open |= self.allow_half_open;
         if self.high_water_mark > 0 {
-            limits.high_water_mark = self.high_water_mark;
+            limits.set_high_water_mark(self.high_water_mark);
         }
-        if let Some(bytes) = self.max_queued {
-            limits.max_queued = bytes;
+        if self.max_queued.is_some() {
+            limits.set_max_queued(self.max_queued);
         }
     }
 
@@ -60,7 +60,7 @@ impl ConnectOptions {
 
 impl SocketOptions {
     pub(super) fn limits(&self) -> Limits {
-        limits(self.allow_half_open, self.high_water_mark, self.max_queued)
+        Limits::new(self.high_water_mark, self.max_queued, self.allow_half_open)
     }
 }
 
@@ -74,18 +74,10 @@ impl ServerOptions {
             tuning.set_keep_alive(true, self.keep_alive_initial_delay);
         }
         Inherited {
-            limits: limits(self.allow_half_open, self.high_water_mark, self.max_queued),
+            limits: Limits::new(self.high_water_mark, self.max_queued, self.allow_half_open),
             tuning,
             timeout: self.timeout.map_or(0, nanos),
             paused: self.pause_on_connect,
         }
-    }
-}
-
-fn limits(allow_half_open: bool, high_water_mark: usize, max_queued: Option<usize>) -> Limits {
-    Limits {
-        high_water_mark,
-        max_queued: max_queued.unwrap_or(usize::MAX),
-        allow_half_open,
     }
 }

@@ -210,6 +210,7 @@ impl EventLoop {
             return Err(Error::loop_running());
         }
         inner.running.set(running);
+        inner.reactor.borrow_mut().enter();
         Ok(RunGuard { inner })
     }
 

@@ -57,7 +57,8 @@ pub(super) enum ServerCallback {
 pub(super) struct SocketFace {
     pub(super) listeners: Listeners<SocketCallback>,
     /// `None` while leased, too.
-    pub(super) handler: Option<Box<dyn Handler>>,
+    /// Boxed twice, for one word is all that a socket without a handler should pay.
+    pub(super) handler: Option<Box<Box<dyn Handler>>>,
     /// What most sockets do without.
     pub(super) rare: Option<Box<Rare>>,
 }

@@ -153,7 +153,7 @@ fn describe_socket(socket: &SocketSource, now: u64) -> HandleInfo {
         (_, false, false) => "closing",
     };
     HandleInfo {
-        remote: socket.remote.clone(),
+        remote: socket.addresses.remote(),
         state,
         queued: conn.buffer_size(),
         idle: Duration::from_nanos(now.saturating_sub(conn.idle().last())),

@@ -208,7 +208,7 @@ impl Drop for ListenerLease<'_> {
 pub(super) struct HandlerLease<'a> {
     pub(super) handle: &'a LoopHandle,
     pub(super) key: Key,
-    pub(super) handler: Option<Box<dyn Handler>>,
+    pub(super) handler: Option<Box<Box<dyn Handler>>>,
 }
 
 impl HandlerLease<'_> {

@@ -68,6 +68,9 @@ impl<C> Entry<C> {
     }
 }
 
+/// Up to so many a list grows one by one.
+const FEW: usize = 8;
+
 /// Most sockets have one listener, and there may be many sockets: it needs no allocation.
 enum Entries<C> {
     None,
@@ -114,6 +117,10 @@ impl<C> Listeners<C> {
             Entries::None => Entries::One(entry),
             Entries::One(first) => Entries::Many(vec![first, entry]),
             Entries::Many(mut entries) => {
+                if entries.len() < FEW {
+                    // Most sockets have a few, and never more.
+                    entries.reserve_exact(1);
+                }
                 entries.push(entry);
                 Entries::Many(entries)
             }

@@ -95,13 +95,18 @@ impl LoopHandle {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn pipe_data(&self, source: Key, id: u64, pipe: Pipe, data: &[u8]) {
+        let mut reactor = self.inner().reactor.borrow_mut();
+        let status = reactor.write_piped(source, pipe.destination, data);
+        drop(reactor);
+        if status != Some(WriteStatus::Flushed) {
+            self.pipe_stalled(source, id, pipe, status);
+        }
+    }
+
+    fn pipe_stalled(&self, source: Key, id: u64, pipe: Pipe, status: Option<WriteStatus>) {
         let inner = self.inner();
-        let status = inner
-            .reactor
-            .borrow_mut()
-            .write_piped(source, pipe.destination, data);
         match status {
             Some(WriteStatus::Flushed | WriteStatus::Buffered) => {}
             Some(WriteStatus::Queued) => {

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::addresses::Addresses;
 use super::clock::deadline_tick;
 use super::ops::apply_tuning;
 use super::poller::Registered;
@@ -292,7 +293,7 @@ impl Reactor {
             }
         }
         apply_tuning(stream, Tuning::default(), socket.tuning);
-        socket.remote = Some(address);
+        socket.addresses = Addresses::of_peer(address);
         let timer = socket.dial.take().and_then(|dial| dial.timer);
         socket.ready.writable = true;
         socket.conn.handle_connected();

@@ -4,6 +4,7 @@
 //! that wait until the running callback has returned; `net` turns both into calls.
 
 mod accept;
+mod addresses;
 mod clock;
 mod dial;
 mod drive;
@@ -142,6 +143,8 @@ pub(crate) struct Reactor {
     now: Nanos,
     /// Whether `now` is of the turn under way; else the clock is read.
     in_turn: bool,
+    /// The end of the last turn, if nothing but the next one has followed.
+    left_at: Option<Nanos>,
     wheel: Wheel<Key>,
     /// Sources with something to do.
     ready: ReadyList,
@@ -186,6 +189,7 @@ impl Reactor {
             now: clock.read(),
             clock,
             in_turn: false,
+            left_at: None,
             wheel: Wheel::new(),
             ready: ReadyList::default(),
             current: None,
@@ -234,20 +238,28 @@ impl Reactor {
 
 /// Parts of a turn.
 impl Reactor {
+    /// A run, or a single turn, begins: nobody knows how late it is.
+    pub(crate) fn enter(&mut self) {
+        self.left_at = None;
+    }
+
     pub(crate) fn begin_turn(&mut self) {
         self.counters.turns += 1;
         // What was deferred outside a turn comes first and may set a timer. With neither, hardly anybody asks for the
         // time before the poll, after which the clock is read anyway.
         if !self.wheel.is_empty() || !self.deferred.is_empty() {
-            self.read_clock();
+            self.now = self.left_at.unwrap_or_else(|| self.clock.read());
+            self.in_turn = true;
         }
     }
 
     /// The turn is over, or a panic has ended it.
     pub(crate) fn leave_turn(&mut self) {
         let began = self.now();
-        let took = self.clock.read() - began;
+        let left_at = self.clock.read();
+        let took = left_at - began;
         self.in_turn = false;
+        self.left_at = Some(left_at);
         self.counters.longest_turn = self.counters.longest_turn.max(took);
         self.sources.recycle();
         #[cfg(debug_assertions)]

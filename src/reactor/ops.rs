@@ -103,7 +103,7 @@ impl Reactor {
             return Err(Error::socket_closed());
         };
         if socket.keep_local {
-            socket.local = stream.local_address().ok().map(Box::new);
+            socket.addresses.keep_local(stream.local_address().ok());
         }
         poller.deregister(&stream);
         socket.registered = Registered::No;
@@ -445,7 +445,7 @@ impl Reactor {
         let socket = self.socket(key)?;
         match &socket.stream {
             Some(stream) => stream.local_address().ok(),
-            None => socket.local.as_deref().cloned(),
+            None => socket.addresses.local(),
         }
     }
 

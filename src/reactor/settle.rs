@@ -65,7 +65,7 @@ impl Reactor {
         socket.released = true;
         if let Some(stream) = socket.stream.take() {
             if socket.keep_local {
-                socket.local = stream.local_address().ok().map(Box::new);
+                socket.addresses.keep_local(stream.local_address().ok());
             }
             if socket.shared && socket.registered != Registered::No {
                 poller.deregister(&stream);

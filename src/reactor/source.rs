@@ -11,6 +11,7 @@ use crate::resolver::Ticket;
 use crate::sys::{Listener, Stream};
 use crate::timer::TimerKey;
 
+use super::addresses::Addresses;
 use super::dial::Dial;
 use super::poller::Registered;
 use super::watch::WatchSource;
@@ -113,8 +114,8 @@ pub(crate) struct Readiness {
 pub(crate) struct Tuning {
     pub(crate) no_delay: bool,
     pub(crate) keep_alive: bool,
-    /// In whole seconds; zero leaves the system's.
-    pub(crate) keep_alive_delay: u32,
+    /// In whole seconds; zero leaves the system's. No system takes more than this holds.
+    pub(crate) keep_alive_delay: u16,
 }
 
 impl Tuning {
@@ -122,7 +123,7 @@ impl Tuning {
         self.keep_alive = on;
         if on {
             let seconds = delay.map_or(0, |delay| delay.as_secs());
-            self.keep_alive_delay = u32::try_from(seconds).unwrap_or(u32::MAX);
+            self.keep_alive_delay = u16::try_from(seconds).unwrap_or(u16::MAX);
         }
     }
 }
@@ -149,11 +150,10 @@ pub(crate) struct SocketSource {
     pub(crate) notices: u32,
     pub(crate) idle_timer: Option<TimerKey>,
     pub(crate) server: Option<Key>,
-    pub(crate) remote: Option<Address>,
+    /// The own one is kept from destroy on, if anybody will be there to ask.
+    pub(crate) addresses: Addresses,
     /// A listener may ask for the local address after destroy.
     pub(crate) keep_local: bool,
-    /// Kept from destroy on, if anybody will be there to ask.
-    pub(crate) local: Option<Box<Address>>,
     /// While it connects.
     pub(crate) dial: Option<Box<Dial>>,
 }
@@ -175,9 +175,8 @@ impl SocketSource {
             notices: 0,
             idle_timer: None,
             server: None,
-            remote: None,
+            addresses: Addresses::NONE,
             keep_local: false,
-            local: None,
             dial: None,
         }
     }
@@ -191,7 +190,7 @@ impl SocketSource {
                 ..Readiness::default()
             },
             liveness: Liveness::ACTIVE,
-            remote: Some(remote),
+            addresses: Addresses::of_peer(remote),
             ..SocketSource::new(Conn::adopted(limits))
         }
     }

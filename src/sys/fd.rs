@@ -73,6 +73,7 @@ pub(super) fn retry<T: Copy + PartialEq + From<i8>>(mut call: impl FnMut() -> T)
 }
 
 /// The same of a call that gives its error itself.
+#[inline(always)]
 pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -25,8 +25,8 @@ pub(crate) use mem::MemEvent;
 #[cfg(any(test, feature = "sim"))]
 pub use mem::{Faults, Sim};
 pub(crate) use resolve::resolve;
-pub(crate) use stream::{Connect, Read, Stream};
 pub(crate) use sockets::Sockets;
+pub(crate) use stream::{Connect, Read, Stream};
 
 #[cfg(test)]
 mod tests;

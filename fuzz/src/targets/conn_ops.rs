@@ -21,13 +21,11 @@ const MAX_OPS: usize = 300;
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let adopted = input.flag();
-    let limits = Limits {
-        max_queued: match input.byte() {
-            0..=199 => usize::MAX,
-            tight => usize::from(tight - 199) * 40,
-        },
-        ..Limits::default()
+    let max_queued = match input.byte() {
+        0..=199 => None,
+        tight => Some(usize::from(tight - 199) * 40),
     };
+    let limits = Limits::new(0, max_queued, false);
     let mut pair = Pair::new(adopted, limits);
     for _ in 0..MAX_OPS {
         if input.is_empty() {

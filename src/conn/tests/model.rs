@@ -94,11 +94,8 @@ impl Model {
         len: usize,
         room: Option<usize>,
     ) -> (WriteStatus, &'static str) {
-        let Limits {
-            high_water_mark,
-            max_queued,
-            ..
-        } = self.limits;
+        let high_water_mark = self.limits.high_water_mark();
+        let max_queued = self.limits.max_queued();
         if !self.alive() || self.failed {
             return (WriteStatus::Refused, "");
         }

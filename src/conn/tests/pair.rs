@@ -209,8 +209,8 @@ impl Pair {
                 shell.conn.wake();
             }
             Op::HighWaterMark(bytes) => {
-                model.limits.high_water_mark = bytes;
-                shell.conn.limits_mut().high_water_mark = bytes;
+                model.limits.set_high_water_mark(bytes);
+                shell.conn.limits_mut().set_high_water_mark(bytes);
             }
             Op::HalfOpen(allowed) => {
                 model.limits.allow_half_open = allowed;

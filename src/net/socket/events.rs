@@ -173,7 +173,7 @@ impl Socket {
         {
             let face = &mut *self.inner().face.borrow_mut();
             let socket = face.socket_mut(self.key());
-            if let Some(old) = socket.handler.replace(Box::new(handler)) {
+            if let Some(old) = socket.handler.replace(Box::new(Box::new(handler))) {
                 face.discard(old);
             }
         }

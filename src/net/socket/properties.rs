@@ -67,7 +67,7 @@ impl Socket {
 
     /// The peer's address. `None` until connected and after `close`.
     pub fn remote(&self) -> Option<Address> {
-        self.with(|socket| socket.remote.clone()).flatten()
+        self.with(|socket| socket.addresses.remote()).flatten()
     }
 
     /// Our IP address; `None` for UNIX sockets. Node's `localAddress`.

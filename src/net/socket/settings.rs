@@ -60,17 +60,16 @@ impl Socket {
         self.inner()
             .reactor
             .borrow_mut()
-            .change_limits(self.key, |limits| limits.high_water_mark = bytes);
+            .change_limits(self.key, |limits| limits.set_high_water_mark(bytes));
         self
     }
 
-    /// How many bytes may wait at most; a write beyond is refused and ends the socket. `None`: no limit.
+    /// How many bytes may wait at most; a write beyond is refused and ends the socket. `None`, and 4 GiB or more: no limit.
     pub fn set_max_queued(&self, bytes: Option<usize>) -> &Self {
-        let bytes = bytes.unwrap_or(usize::MAX);
         self.inner()
             .reactor
             .borrow_mut()
-            .change_limits(self.key, |limits| limits.max_queued = bytes);
+            .change_limits(self.key, |limits| limits.set_max_queued(bytes));
         self
     }
 
