@@ -59,6 +59,8 @@ pub struct Tracked {
     before: (u64, u64),
     by_handler: bool,
     pub reads: Cell<bool>,
+    /// Up to where the recorder has seen the stream.
+    seen: Cell<u64>,
     pub corks: Cell<u32>,
     pub idle: Cell<Option<(Instant, Duration)>>,
     pub drain_owed: Cell<bool>,
@@ -115,9 +117,10 @@ impl Tracked {
             index,
             handle: RefCell::new(Some(socket.clone())),
             before: (stream.received.get(), stream.sent.get()),
+            seen: Cell::new(stream.received.get()),
             stream,
             by_handler: how & 1 == 1,
-            reads: Cell::new(false),
+            reads: Cell::new(how & 1 == 1),
             corks: Cell::new(0),
             idle: Cell::default(),
             drain_owed: Cell::default(),
@@ -156,7 +159,8 @@ impl Tracked {
 
     /// Starts to listen to data.
     pub fn read(self: &Rc<Self>, world: &Rc<World>, socket: &Socket) {
-        if !self.by_handler && !self.reads.replace(true) {
+        if !self.reads.replace(true) {
+            self.seen.set(self.before.0 + socket.bytes_read());
             self.listen(world, socket, EventKind::Data);
         }
     }
@@ -228,6 +232,8 @@ impl Tracked {
                 assert!(rules.connected, "{rules:?}");
                 assert!(!std::mem::replace(&mut rules.ended, true), "{rules:?}");
                 self.count(socket);
+                let all_seen = self.seen.get() == self.stream.received.get();
+                assert!(all_seen || !self.reads.get(), "bytes nobody was told of");
                 self.stream.ended.set(true);
             }
             Seen::Drain => {
@@ -283,6 +289,7 @@ impl Tracked {
     fn check_data(&self, world: &World, socket: &Socket, data: &[u8]) {
         let end = self.before.0 + socket.bytes_read();
         let from = end - data.len() as u64;
+        assert_eq!(self.seen.replace(end), from, "bytes nobody was told of");
         if !world.pipes {
             let wrong = (from..).zip(data).find(|(at, byte)| pattern(*at) != **byte);
             assert_eq!(wrong, None, "wrong bytes in {from}..{end}");
