@@ -420,6 +420,10 @@ fn kind_of(code: Code) -> io::ErrorKind {
         | Code::InvalidFdType
         | Code::OutOfRange
         | Code::SocketBadPort => io::ErrorKind::InvalidInput,
+        Code::TlsHandshakeTimeout => io::ErrorKind::TimedOut,
+        Code::TlsUnexpectedEof => io::ErrorKind::UnexpectedEof,
+        _ if code.is_of_tls_options() => io::ErrorKind::InvalidInput,
+        _ if code.is_of_tls() => io::ErrorKind::InvalidData,
         _ => io::ErrorKind::Other,
     }
 }

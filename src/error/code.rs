@@ -205,12 +205,156 @@ codes! {
     InvalidFdType = "ERR_INVALID_FD_TYPE",
     /// A number is out of its range.
     OutOfRange = "ERR_OUT_OF_RANGE",
+    // What TLS meets, with the names that Node has from OpenSSL. First what is wrong with options.
+    /// No cipher of the list is supported.
+    TlsNoCipherMatch = "ERR_SSL_NO_CIPHER_MATCH",
+    /// The method names a protocol that is not offered.
+    TlsInvalidProtocolMethod = "ERR_TLS_INVALID_PROTOCOL_METHOD",
+    /// The text names no protocol version that is offered.
+    TlsInvalidProtocolVersion = "ERR_TLS_INVALID_PROTOCOL_VERSION",
+    /// `secure_protocol` was given together with a version.
+    TlsProtocolVersionConflict = "ERR_TLS_PROTOCOL_VERSION_CONFLICT",
+    /// The context does not fit what it is used for.
+    TlsInvalidContext = "ERR_TLS_INVALID_CONTEXT",
+    /// The connection is not in a state that allows it.
+    TlsInvalidState = "ERR_TLS_INVALID_STATE",
+    /// The private key does not belong to the certificate.
+    TlsKeyMismatch = "ERR_OSSL_X509_KEY_VALUES_MISMATCH",
+    /// The passphrase does not open the private key.
+    TlsBadDecrypt = "ERR_OSSL_BAD_DECRYPT",
+    /// The private key is encrypted and no passphrase was given.
+    TlsMissingPassphrase = "ERR_MISSING_PASSPHRASE",
+    /// There is nothing of that kind in the file or text.
+    TlsNoStartLine = "ERR_OSSL_PEM_NO_START_LINE",
+    /// The file or text cannot be read as what it should be.
+    TlsBadEncoding = "ERR_OSSL_ASN1_ENCODING",
+    /// The key, certificate or encryption is of a kind that is not supported.
+    TlsUnsupported = "ERR_OSSL_UNSUPPORTED",
+    // Then what is wrong with a certificate.
+    /// The certificate's time is over.
+    CertHasExpired = "CERT_HAS_EXPIRED",
+    /// The certificate's time has not begun.
+    CertNotYetValid = "CERT_NOT_YET_VALID",
+    /// The certificate was revoked.
+    CertRevoked = "CERT_REVOKED",
+    /// The certificate is its own issuer, and not trusted.
+    CertSelfSigned = "DEPTH_ZERO_SELF_SIGNED_CERT",
+    /// The chain ends in an issuer that is not trusted.
+    CertSelfSignedInChain = "SELF_SIGNED_CERT_IN_CHAIN",
+    /// An issuer of the chain is not known.
+    CertIssuerUnknown = "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+    /// The issuer of the only certificate that was sent is not known.
+    CertLeafUnverified = "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+    /// A signature in the chain is wrong.
+    CertSignatureFailure = "CERT_SIGNATURE_FAILURE",
+    /// The certificate was made for another purpose.
+    CertInvalidPurpose = "INVALID_PURPOSE",
+    /// An issuer in the chain may not issue.
+    CertInvalidCa = "INVALID_CA",
+    /// There is no list that says whether the certificate was revoked.
+    CertNoRevocationList = "UNABLE_TO_GET_CRL",
+    /// The list of revoked certificates is too old.
+    CertRevocationListExpired = "CRL_HAS_EXPIRED",
+    /// The certificate is wrong in another way.
+    CertRejected = "CERT_REJECTED",
+    /// The certificate is not for the host that was asked for.
+    CertAltnameInvalid = "ERR_TLS_CERT_ALTNAME_INVALID",
+    // Then what is wrong with the peer or its messages.
+    /// The handshake took too long.
+    TlsHandshakeTimeout = "ERR_TLS_HANDSHAKE_TIMEOUT",
+    /// What came is not TLS.
+    TlsWrongVersionNumber = "ERR_SSL_WRONG_VERSION_NUMBER",
+    /// The peer offers no protocol version that is allowed here.
+    TlsUnsupportedProtocol = "ERR_SSL_UNSUPPORTED_PROTOCOL",
+    /// The peer offers no cipher, curve or signature that is allowed here.
+    TlsNoSharedCipher = "ERR_SSL_NO_SHARED_CIPHER",
+    /// The client sent no certificate, though one is required.
+    TlsNoPeerCertificate = "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE",
+    /// The client offers no application protocol that the server speaks.
+    TlsNoApplicationProtocol = "ERR_SSL_NO_APPLICATION_PROTOCOL",
+    /// A record was damaged on its way.
+    TlsBadRecord = "ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+    /// A message came at the wrong time.
+    TlsUnexpectedMessage = "ERR_SSL_UNEXPECTED_MESSAGE",
+    /// A message cannot be read.
+    TlsDecodeError = "ERR_SSL_DECODE_ERROR",
+    /// The peer ended without saying so, and the program asked that this be an error.
+    TlsUnexpectedEof = "ERR_SSL_UNEXPECTED_EOF_WHILE_READING",
+    /// The peer broke the protocol in another way.
+    TlsProtocolError = "ERR_SSL_PROTOCOL_ERROR",
+    // Then what the peer says is wrong with us.
+    /// The peer could agree to nothing that was offered.
+    TlsAlertHandshakeFailure = "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+    /// The peer allows no protocol version that was offered.
+    TlsAlertProtocolVersion = "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION",
+    /// The peer does not trust the issuer of our certificate.
+    TlsAlertUnknownCa = "ERR_SSL_TLSV1_ALERT_UNKNOWN_CA",
+    /// The peer finds our certificate wrong.
+    TlsAlertBadCertificate = "ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE",
+    /// The peer does not take certificates of this kind.
+    TlsAlertUnsupportedCertificate = "ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    /// The peer says that our certificate was revoked.
+    TlsAlertCertificateRevoked = "ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED",
+    /// The peer says that our certificate's time is over, or has not begun.
+    TlsAlertCertificateExpired = "ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED",
+    /// The peer does not accept our certificate.
+    TlsAlertCertificateUnknown = "ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+    /// The peer asks for a certificate, and none was sent.
+    TlsAlertCertificateRequired = "ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED",
+    /// The peer does not let us in.
+    TlsAlertAccessDenied = "ERR_SSL_TLSV1_ALERT_ACCESS_DENIED",
+    /// The peer could not check a signature or a key.
+    TlsAlertDecryptError = "ERR_SSL_TLSV1_ALERT_DECRYPT_ERROR",
+    /// The peer got a damaged record.
+    TlsAlertBadRecord = "ERR_SSL_SSLV3_ALERT_BAD_RECORD_MAC",
+    /// The peer failed within itself.
+    TlsAlertInternalError = "ERR_SSL_TLSV1_ALERT_INTERNAL_ERROR",
+    /// The peer does not serve the name that was asked for.
+    TlsAlertUnrecognizedName = "ERR_SSL_TLSV1_UNRECOGNIZED_NAME",
+    /// The peer speaks no application protocol that was offered.
+    TlsAlertNoApplicationProtocol = "ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL",
+    /// The peer reports another fault.
+    TlsAlert = "ERR_SSL_ALERT",
     // The rest.
     /// An error made by the program, with no code of its own.
     Custom = "ERR_CUSTOM",
 }
 
 impl Code {
+    /// What is wrong with options of TLS.
+    pub(super) fn is_of_tls_options(self) -> bool {
+        matches!(
+            self,
+            Code::TlsNoCipherMatch
+                | Code::TlsInvalidProtocolMethod
+                | Code::TlsInvalidProtocolVersion
+                | Code::TlsProtocolVersionConflict
+                | Code::TlsInvalidContext
+                | Code::TlsInvalidState
+                | Code::TlsKeyMismatch
+                | Code::TlsBadDecrypt
+                | Code::TlsMissingPassphrase
+                | Code::TlsNoStartLine
+                | Code::TlsBadEncoding
+                | Code::TlsUnsupported
+        )
+    }
+
+    /// What a certificate, the peer of a TLS connection or its messages have wrong.
+    pub(super) fn is_of_tls(self) -> bool {
+        let name = self.as_str();
+        name.starts_with("ERR_SSL_")
+            || name.contains("CERT")
+            || matches!(
+                self,
+                Code::CertInvalidPurpose
+                    | Code::CertInvalidCa
+                    | Code::CertLeafUnverified
+                    | Code::CertNoRevocationList
+                    | Code::CertRevocationListExpired
+            )
+    }
+
     /// The number that Node gives an error of a name lookup: libuv's own, as
     /// these have none in `errno.h`.
     pub(super) fn lookup_number(self) -> Option<i32> {
