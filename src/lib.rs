@@ -98,6 +98,8 @@
 //!
 //! # Features
 //!
+//! `tls`: encrypted sockets, module `tls`.
+//!
 //! `sim`: a simulated network and clock with seeded faults, for tests that need neither kernel nor time.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -113,6 +115,8 @@ mod reactor;
 mod resolver;
 mod sys;
 mod timer;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 pub use error::{Code, Error, Result};
 pub use net::{

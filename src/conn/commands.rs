@@ -65,6 +65,31 @@ impl Conn {
         callback: bool,
         released: &mut Vec<Bytes>,
     ) -> WriteStatus {
+        self.take(payload, sent, 0, callback, released)
+    }
+
+    /// The same for one of which the next `sealed` bytes are encrypted and wait elsewhere.
+    #[cfg(feature = "tls")]
+    pub(crate) fn accept_sealed(
+        &mut self,
+        payload: Payload<'_>,
+        sent: usize,
+        sealed: usize,
+        callback: bool,
+        released: &mut Vec<Bytes>,
+    ) -> WriteStatus {
+        self.take(payload, sent, sealed, callback, released)
+    }
+
+    #[inline]
+    fn take(
+        &mut self,
+        payload: Payload<'_>,
+        sent: usize,
+        sealed: usize,
+        callback: bool,
+        released: &mut Vec<Bytes>,
+    ) -> WriteStatus {
         if self.destroyed() {
             // It ended between the two calls.
             keep_for_release(payload, released);
@@ -83,10 +108,14 @@ impl Conn {
             keep_for_release(payload, released);
         } else {
             let queue = self.queue_mut();
+            #[cfg(feature = "tls")]
+            queue.push_sealed(sealed);
+            let gone = sent + sealed;
             match payload {
-                Payload::Borrowed(bytes) => queue.push_copy(&bytes[sent..]),
+                Payload::Borrowed(bytes) => queue.push_copy(&bytes[gone..]),
+                Payload::Owned(bytes) if gone == len => released.push(bytes),
                 Payload::Owned(mut bytes) => {
-                    bytes::Buf::advance(&mut bytes, sent);
+                    bytes::Buf::advance(&mut bytes, gone);
                     queue.push_owned(bytes);
                 }
             }

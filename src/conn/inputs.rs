@@ -30,6 +30,23 @@ impl Conn {
         self.settle_queue();
     }
 
+    /// The first `sealed` bytes of those that wait were encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handle_sealed(&mut self, sealed: usize, released: &mut Vec<Bytes>) {
+        if let Some(Backlog::Queue(queue)) = self.backlog.as_deref_mut() {
+            queue.seal(sealed, released);
+        }
+    }
+
+    /// `sent` bytes that had been encrypted are with the kernel.
+    #[cfg(feature = "tls")]
+    pub(crate) fn handle_sealed_sent(&mut self, sent: usize) {
+        if let Some(Backlog::Queue(queue)) = self.backlog.as_deref_mut() {
+            queue.advance_sealed(sent);
+        }
+        self.settle_queue();
+    }
+
     /// Our FIN is with the kernel.
     pub(crate) fn handle_shut(&mut self) {
         if self.wants_shutdown() && self.state.shut() {

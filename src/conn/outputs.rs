@@ -49,6 +49,12 @@ impl Conn {
         self.state.phase() == Phase::Open && self.buffer_size() > 0 && !held
     }
 
+    /// Of the bytes that wait, those that are not encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) fn unsealed(&self) -> usize {
+        self.queue().map_or(0, |queue| queue.len() - queue.sealed())
+    }
+
     /// All is sent and our FIN is next.
     pub(crate) fn wants_shutdown(&self) -> bool {
         self.state.phase() == Phase::Open

@@ -34,6 +34,9 @@ pub(crate) struct WriteQueue {
     /// How much of the first chunk is sent.
     head: usize,
     bytes: usize,
+    /// How many of them are encrypted: not in the chunks any more, and not sent yet.
+    #[cfg(feature = "tls")]
+    sealed: usize,
     /// Stream positions (counted in bytes accepted) with a write callback.
     marks: VecDeque<u64>,
 }
@@ -66,6 +69,33 @@ impl WriteQueue {
         debug_assert!(!data.is_empty());
         self.bytes += data.len();
         self.chunks.push_back(Chunk::Owned(data));
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn sealed(&self) -> usize {
+        self.sealed
+    }
+
+    /// `sealed` bytes that were encrypted before they came here.
+    #[cfg(feature = "tls")]
+    pub(crate) fn push_sealed(&mut self, sealed: usize) {
+        self.bytes += sealed;
+        self.sealed += sealed;
+    }
+
+    /// The first `sealed` bytes were encrypted.
+    #[cfg(feature = "tls")]
+    pub(crate) fn seal(&mut self, sealed: usize, released: &mut Vec<Bytes>) {
+        self.advance(sealed, released);
+        self.push_sealed(sealed);
+    }
+
+    /// `sent` encrypted bytes are with the kernel.
+    #[cfg(feature = "tls")]
+    pub(crate) fn advance_sealed(&mut self, sent: usize) {
+        assert!(sent <= self.sealed, "more sent than was encrypted");
+        self.bytes -= sent;
+        self.sealed -= sent;
     }
 
     /// Wants to be told when everything up to `position` is sent.
@@ -124,6 +154,10 @@ impl WriteQueue {
         self.marks.clear();
         self.head = 0;
         self.bytes = 0;
+        #[cfg(feature = "tls")]
+        {
+            self.sealed = 0;
+        }
     }
 }
 

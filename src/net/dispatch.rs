@@ -37,6 +37,8 @@ impl LoopHandle {
                 });
             }
             Event::Watch(key) => self.dispatch_watch(key),
+            #[cfg(feature = "tls")]
+            Event::Tls(key, news) => self.dispatch_tls(key, *news),
             Event::Timer(key) => self.dispatch_timer(key),
             Event::Connection { server, socket } => self.dispatch_connection(server, socket),
             Event::NotAccepted(what) => self.dispatch_not_accepted(*what),
@@ -252,9 +254,13 @@ impl LoopHandle {
             let Some(error) = socket.conn.failure() else {
                 return;
             };
-            (error.clone(), socket.conn.failed_to_connect())
+            (error.clone(), reactor.failed_to_connect(key))
         };
         self.finish_pipes(key);
+        #[cfg(feature = "tls")]
+        if self.dispatch_tls_client_error(key, &error) {
+            return;
+        }
         let socket = self.socket_handle(key);
         let mut heard = false;
         let mut audience = self.audience(key);
@@ -308,7 +314,12 @@ impl LoopHandle {
     }
 
     /// An event that carries nothing.
-    fn emit(&self, key: Key, kind: EventKind, handle: impl Fn(&mut dyn Handler, &Socket)) {
+    pub(super) fn emit(
+        &self,
+        key: Key,
+        kind: EventKind,
+        handle: impl Fn(&mut dyn Handler, &Socket),
+    ) {
         let socket = self.socket_handle(key);
         let mut audience = self.audience(key);
         while let Some(next) = audience.next(|k| k == kind) {

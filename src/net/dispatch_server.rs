@@ -118,7 +118,12 @@ impl LoopHandle {
     }
 
     /// Runs the listeners of one kind. Those that run once are called here, the others by `call`.
-    fn emit_server(&self, key: Key, kind: EventKind, mut call: impl FnMut(&mut ServerCallback)) {
+    pub(super) fn emit_server(
+        &self,
+        key: Key,
+        kind: EventKind,
+        mut call: impl FnMut(&mut ServerCallback),
+    ) {
         let face = &self.inner().face;
         let end = face.borrow().next_listener();
         let mut after = 0;

@@ -52,6 +52,10 @@ pub(super) enum ServerCallback {
     Drop(Box<dyn FnMut(&Server, &Dropped)>),
     CloseWith(Box<dyn FnOnce(&Server, Result<()>)>),
     Shutdown(Box<dyn FnOnce(&Server, usize)>),
+    #[cfg(feature = "tls")]
+    TlsClientError(Box<dyn FnMut(&Server, &Error, &Socket)>),
+    #[cfg(feature = "tls")]
+    KeyLog(Box<dyn FnMut(&Socket, &str)>),
 }
 
 pub(super) struct SocketFace {
@@ -76,6 +80,8 @@ pub(super) struct Rare {
     pub(super) decoder: Option<Decoder>,
     /// `set_encoding` was called, so a handler gets `text`.
     pub(super) encoding_set: bool,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Box<super::tls::SocketTls>>,
 }
 
 /// Callbacks of writes and ends under way, in order.
@@ -123,6 +129,8 @@ pub(super) struct ServerFace {
     pub(super) destroyed: usize,
     /// The deadline of a `shutdown`.
     pub(super) deadline: Option<Timeout>,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Box<super::tls::ServerTls>>,
 }
 
 /// What a timer calls. `None` while it runs.
@@ -319,6 +327,8 @@ impl ServerFace {
             listen_callback: None,
             destroyed: 0,
             deadline: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }

@@ -34,6 +34,9 @@ pub trait Handler: 'static {
     fn on_connect(&mut self, socket: &Socket) {}
     /// Node's `ready`, after `connect`.
     fn on_ready(&mut self, socket: &Socket) {}
+    /// Node's `secureConnect`: the handshake of TLS is done. Also for accepted sockets.
+    #[cfg(feature = "tls")]
+    fn on_secure_connect(&mut self, socket: &Socket) {}
     /// Node's `data`: bytes came. They are in the loop's one read buffer; who wants to keep them copies them.
     fn on_data(&mut self, socket: &Socket, data: &[u8]) {}
     /// Node's `data` after `setEncoding`: whole characters. Only after
@@ -67,6 +70,10 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
     }
     fn on_ready(&mut self, socket: &Socket) {
         (**self).on_ready(socket);
+    }
+    #[cfg(feature = "tls")]
+    fn on_secure_connect(&mut self, socket: &Socket) {
+        (**self).on_secure_connect(socket);
     }
     fn on_data(&mut self, socket: &Socket, data: &[u8]) {
         (**self).on_data(socket, data);

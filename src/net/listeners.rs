@@ -37,6 +37,18 @@ pub enum EventKind {
     Connection,
     /// A server dropped a connection, having as many as it may.
     Drop,
+    /// The handshake of a socket is done.
+    #[cfg(feature = "tls")]
+    SecureConnect,
+    /// The handshake of a socket that a server accepted is done.
+    #[cfg(feature = "tls")]
+    SecureConnection,
+    /// A socket that a server accepted failed before its handshake was done.
+    #[cfg(feature = "tls")]
+    TlsClientError,
+    /// Secrets of a connection, for reading a capture of it.
+    #[cfg(feature = "tls")]
+    KeyLog,
 }
 
 struct Entry<C> {

@@ -25,6 +25,8 @@ mod socket;
 mod stats;
 mod text;
 mod timeout;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod watch;
 
 use crate::error::{Error, Result};

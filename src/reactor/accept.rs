@@ -28,6 +28,10 @@ impl Reactor {
         if !server.readable || server.paused || server.retry.is_some() {
             return Step::Done;
         }
+        #[cfg(feature = "tls")]
+        if server.tls.as_ref().is_some_and(|tls| tls.is_full()) {
+            return Step::Done;
+        }
         let Some(listener) = &server.listener else {
             return Step::Done;
         };
@@ -102,6 +106,8 @@ impl Reactor {
             server.connections += 1;
             server.open += 1;
         }
+        #[cfg(feature = "tls")]
+        self.tls_accepted(server, key);
         Step::Event(Event::Connection {
             server,
             socket: key,

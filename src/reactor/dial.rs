@@ -306,6 +306,8 @@ impl Reactor {
         }
         // Before the listeners: what was written while connecting leaves first, and a write of theirs is judged
         // by what the kernel really takes.
+        #[cfg(feature = "tls")]
+        self.tls_connected(key);
         self.flush_now(key);
         self.settle(key);
         if self.socket(key).is_some_and(|socket| socket.conn.is_open()) {

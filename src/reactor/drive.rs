@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::sys::Read;
 
 /// Slices given to one `sendmsg`.
-const MAX_SLICES: usize = 64;
+pub(super) const MAX_SLICES: usize = 64;
 
 /// How often a paused socket may be woken before it gives up its read interest.
 pub(super) const VAIN_WAKEUPS: u8 = 2;
@@ -129,6 +129,8 @@ impl Reactor {
             && socket.conn.is_plain()
             && !socket.ready.hung_up
             && !socket.ready.urgent;
+        #[cfg(feature = "tls")]
+        let plain = plain && socket.tls.is_none();
         if !plain {
             return Plain::Other;
         }
@@ -188,7 +190,7 @@ impl Reactor {
         }
     }
 
-    fn eof(&mut self, key: Key, touched: bool) -> Step {
+    pub(super) fn eof(&mut self, key: Key, touched: bool) -> Step {
         if touched {
             self.start_idle_timer(key);
         }
@@ -204,7 +206,7 @@ impl Reactor {
         Step::Done
     }
 
-    fn read_failed(&mut self, key: Key, error: &io::Error) -> Step {
+    pub(super) fn read_failed(&mut self, key: Key, error: &io::Error) -> Step {
         let error = Error::system("read", error);
         self.with_conn(key, |conn, released| {
             conn.handle_read_error(error, released)
@@ -212,7 +214,7 @@ impl Reactor {
         Step::Done
     }
 
-    fn settle_write_error(&mut self, key: Key) -> Step {
+    pub(super) fn settle_write_error(&mut self, key: Key) -> Step {
         self.with_conn(key, |conn, released| {
             conn.settle_write_error(released);
         });
@@ -259,6 +261,10 @@ impl Reactor {
         else {
             return;
         };
+        #[cfg(feature = "tls")]
+        if socket.tls.is_some() {
+            return self.tls_flush(key);
+        }
         let Some(stream) = &socket.stream else { return };
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let used = socket.conn.transmit(&mut slices);
@@ -309,7 +315,7 @@ impl Reactor {
     }
 
     /// A paused socket that keeps being woken: the unread bytes stay in the kernel and say so no more.
-    fn give_up_read_interest(&mut self, key: Key) {
+    pub(super) fn give_up_read_interest(&mut self, key: Key) {
         if self
             .socket(key)
             .is_some_and(|socket| socket.registered.reads())

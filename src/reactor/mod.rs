@@ -16,6 +16,8 @@ mod server;
 mod settle;
 mod source;
 mod timers;
+#[cfg(feature = "tls")]
+mod tls;
 mod watch;
 
 use std::collections::VecDeque;
@@ -45,6 +47,8 @@ pub(crate) use clock::nanos;
 use dial::Dial;
 pub(crate) use dial::{DialPlan, DialStep, Target};
 pub(crate) use source::{Inherited, ServerSource, SocketSource, Source, Tuning};
+#[cfg(feature = "tls")]
+pub(crate) use tls::{Layer, TlsNews, TlsServer};
 
 /// Reads, writes and accepts of one source in one turn, however small.
 const MAX_ROUNDS: u32 = 64;
@@ -79,6 +83,9 @@ pub(crate) enum Event {
     Timer(Key),
     /// A watched descriptor is ready; for what, [`Reactor::take_watch_readiness`] says.
     Watch(Key),
+    /// Boxed for the same reason.
+    #[cfg(feature = "tls")]
+    Tls(Key, Box<TlsNews>),
     /// Nothing by itself, but notices wait and come first.
     Nothing,
 }
@@ -152,6 +159,9 @@ pub(crate) struct Reactor {
     pub(crate) deferred: VecDeque<Deferred>,
     closing_sockets: VecDeque<Key>,
     closing_servers: VecDeque<Key>,
+    /// Ciphertext is read into it; empty until there is some.
+    #[cfg(feature = "tls")]
+    wire: Vec<u8>,
     read_budget: usize,
     /// Referenced active sources.
     alive: usize,
@@ -196,6 +206,8 @@ impl Reactor {
             deferred: VecDeque::new(),
             closing_sockets: VecDeque::new(),
             closing_servers: VecDeque::new(),
+            #[cfg(feature = "tls")]
+            wire: Vec::new(),
             read_budget: settings.read_budget,
             alive: 0,
             reserve: Reserve::new(),

@@ -96,6 +96,11 @@ impl Reactor {
         if !socket.conn.is_open() {
             return Err(Error::socket_closed());
         }
+        #[cfg(feature = "tls")]
+        if socket.tls.is_some() {
+            let message = "a descriptor cannot leave while TLS is on it";
+            return Err(Error::new(crate::error::Code::TlsInvalidState, message));
+        }
         if socket.conn.buffer_size() > 0 {
             return Err(Error::bytes_queued(socket.conn.buffer_size()));
         }
@@ -179,6 +184,10 @@ impl Reactor {
         if bytes.is_empty() || !socket.ready.writable || !socket.conn.is_clear() {
             return AtOnce::NotTried;
         }
+        #[cfg(feature = "tls")]
+        if socket.tls.is_some() {
+            return AtOnce::NotTried;
+        }
         match stream.write(bytes) {
             Ok(sent) if sent == bytes.len() && !callback => {
                 socket.conn.wrote(sent as u64);
@@ -205,6 +214,10 @@ impl Reactor {
                 self.release_payload(payload);
                 self.settle(key);
                 Some(WriteStatus::Refused)
+            }
+            #[cfg(feature = "tls")]
+            Admission::Try if len > 0 && socket.tls.is_some() => {
+                Some(self.tls_write(key, payload, callback))
             }
             Admission::Try | Admission::Queue => Some(self.keep(key, payload, 0, callback)),
         }
@@ -439,6 +452,18 @@ impl Reactor {
             Source::Server(server) => server.listener.as_ref()?.raw_fd(),
             Source::Timer(_) | Source::Watch(_) => None,
         }
+    }
+
+    /// An error ended it before it was of use to the program that had it connect.
+    pub(crate) fn failed_to_connect(&self, key: Key) -> bool {
+        let Some(socket) = self.socket(key) else {
+            return false;
+        };
+        #[cfg(feature = "tls")]
+        if socket.tls.is_some() {
+            return socket.conn.failure().is_some() && self.tls_is_connecting(key);
+        }
+        socket.conn.failed_to_connect()
     }
 
     pub(crate) fn local_address(&self, key: Key) -> Option<Address> {

@@ -164,6 +164,10 @@ impl Reactor {
             if wake != Wake::NOT && !socket.has_turn(wake) {
                 return Step::Done;
             }
+            #[cfg(feature = "tls")]
+            if socket.tls.is_some() && socket.conn.is_open() {
+                return self.tls_step(key, buffer);
+            }
             let work = socket.work(buffer, now);
             return self.step_socket(key, work);
         }

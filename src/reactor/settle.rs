@@ -21,10 +21,10 @@ impl Reactor {
 
     /// Draws the consequences of what happened to a connection: our FIN, its notices, its end.
     pub(super) fn settle(&mut self, key: Key) {
-        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
-            return;
-        };
-        if socket.conn.wants_shutdown() {
+        if self.may_shut(key) {
+            let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
+                return;
+            };
             let result = socket
                 .stream
                 .as_ref()
@@ -51,8 +51,21 @@ impl Reactor {
         }
     }
 
+    /// Our FIN is next, and nothing has to be said before it.
+    fn may_shut(&mut self, key: Key) -> bool {
+        let wants = self
+            .socket(key)
+            .is_some_and(|socket| socket.conn.wants_shutdown());
+        #[cfg(feature = "tls")]
+        return wants && self.tls_shut(key);
+        #[cfg(not(feature = "tls"))]
+        wants
+    }
+
     /// What destroy does at once: the descriptor, the timer, the counts. `close` follows.
     fn release(&mut self, key: Key) {
+        #[cfg(feature = "tls")]
+        self.tls_release(key);
         let Reactor {
             sources,
             poller,

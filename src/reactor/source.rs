@@ -15,6 +15,8 @@ use super::addresses::Addresses;
 use super::dial::Dial;
 use super::poller::Registered;
 use super::watch::WatchSource;
+#[cfg(feature = "tls")]
+use super::{Layer, TlsServer};
 
 /// One slot.
 // Sockets are the many and the hot ones, so they are the ones that lie in the slots themselves.
@@ -156,6 +158,9 @@ pub(crate) struct SocketSource {
     pub(crate) keep_local: bool,
     /// While it connects.
     pub(crate) dial: Option<Box<Dial>>,
+    /// Under TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Box<Layer>>,
 }
 
 impl SocketSource {
@@ -178,6 +183,8 @@ impl SocketSource {
             addresses: Addresses::NONE,
             keep_local: false,
             dial: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -236,6 +243,9 @@ pub(crate) struct ServerSource {
     pub(crate) listens: u32,
     /// `close()` was called and `close` is not delivered yet.
     pub(crate) close_owed: bool,
+    /// Its connections speak TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Box<TlsServer>>,
 }
 
 impl ServerSource {
@@ -258,6 +268,8 @@ impl ServerSource {
             open: 0,
             listens: 0,
             close_owed: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }

@@ -103,6 +103,11 @@ impl Reactor {
                 self.dial_overdue(key);
                 continue;
             }
+            #[cfg(feature = "tls")]
+            if self.is_tls_timer(key, timer) {
+                self.tls_overdue(key);
+                continue;
+            }
             match self.sources.get_mut(key) {
                 Some(Source::Timer(source)) if source.repeats => {
                     let deadline = next_deadline(source, self.now);

@@ -11,6 +11,8 @@ pub enum Seen<'a> {
     Lookup(&'a Lookup),
     Connect,
     Ready,
+    #[cfg(feature = "tls")]
+    Secure,
     Data(&'a [u8]),
     Text(&'a str),
     End,
@@ -27,6 +29,8 @@ impl Seen<'_> {
             Seen::Lookup(_) => EventKind::Lookup,
             Seen::Connect => EventKind::Connect,
             Seen::Ready => EventKind::Ready,
+            #[cfg(feature = "tls")]
+            Seen::Secure => EventKind::SecureConnect,
             Seen::Data(_) => EventKind::Data,
             Seen::Text(_) => EventKind::Text,
             Seen::End => EventKind::End,
@@ -46,6 +50,8 @@ impl Seen<'_> {
             },
             Seen::Connect => "connect".into(),
             Seen::Ready => "ready".into(),
+            #[cfg(feature = "tls")]
+            Seen::Secure => "secure".into(),
             Seen::Data(data) => format!("data({})", data.len()),
             Seen::Text(text) => format!("text({text})"),
             Seen::End => "end".into(),

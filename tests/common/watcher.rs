@@ -75,6 +75,11 @@ fn attach(socket: &Socket, recorder: Recorder, reads: bool) {
         on_timeout Seen::Timeout;
         on_finish Seen::Finish;
     }
+    #[cfg(feature = "tls")]
+    {
+        let r = Rc::clone(&recorder);
+        socket.on_secure_connect(move |socket| r.borrow_mut().record(socket, Seen::Secure));
+    }
     if reads {
         let r = Rc::clone(&recorder);
         socket.on_data(move |socket, data| r.borrow_mut().record(socket, Seen::Data(data)));
@@ -167,6 +172,10 @@ impl Handler for Recorder {
     }
     fn on_connect(&mut self, socket: &Socket) {
         self.record(socket, Seen::Connect);
+    }
+    #[cfg(feature = "tls")]
+    fn on_secure_connect(&mut self, socket: &Socket) {
+        self.record(socket, Seen::Secure);
     }
     fn on_ready(&mut self, socket: &Socket) {
         self.record(socket, Seen::Ready);

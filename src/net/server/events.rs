@@ -120,7 +120,12 @@ impl Server {
             .map_or(0, |server| server.listeners.count(|k, _| k == kind))
     }
 
-    pub(super) fn add(&self, kind: EventKind, once: bool, callback: ServerCallback) -> &Self {
+    pub(in crate::net) fn add(
+        &self,
+        kind: EventKind,
+        once: bool,
+        callback: ServerCallback,
+    ) -> &Self {
         let inner = self.inner();
         if inner.is_dead() {
             return self;

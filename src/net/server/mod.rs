@@ -62,6 +62,13 @@ impl Server {
         options: &ServerOptions,
         on_connection: impl FnMut(&Socket) + 'static,
     ) -> Server {
+        let server = Server::make(event_loop, options);
+        server.on_connection(on_connection);
+        server
+    }
+
+    /// One that nobody listens to yet.
+    pub(in crate::net) fn make(event_loop: &LoopHandle, options: &ServerOptions) -> Server {
         let inner = event_loop.inner();
         if inner.is_dead() {
             return Server::at(inner, Key::DEAD);
@@ -71,9 +78,12 @@ impl Server {
             .face
             .borrow_mut()
             .insert(key, Slot::Server(Box::new(ServerFace::new())));
-        let server = Server::at(inner, key);
-        server.on_connection(on_connection);
-        server
+        Server::at(inner, key)
+    }
+
+    #[cfg(feature = "tls")]
+    pub(in crate::net) fn key(&self) -> Key {
+        self.key
     }
 
     fn inner(&self) -> &Rc<Inner> {

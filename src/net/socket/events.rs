@@ -213,9 +213,7 @@ impl Socket {
     /// [`Handler::on_error`] does by default.
     pub fn report_unhandled(&self, error: &Error) {
         if self.listener_count(EventKind::Error) == 0 {
-            let ours = self
-                .with(|socket| socket.conn.failed_to_connect())
-                .unwrap_or(false);
+            let ours = self.inner().reactor.borrow().failed_to_connect(self.key());
             let error = error.clone();
             self.inner()
                 .defer(move |handle| handle.unhandled(&error, ours));

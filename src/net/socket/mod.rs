@@ -184,7 +184,7 @@ impl Socket {
         socket
     }
 
-    fn begin(&self, options: &ConnectOptions, plan: DialPlan) {
+    pub(super) fn begin(&self, options: &ConnectOptions, plan: DialPlan) {
         if !self.exists() {
             return;
         }

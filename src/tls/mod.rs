@@ -1,0 +1,108 @@
+//! TLS: the same sockets, encrypted. Node's `tls`, by rustls. Feature `tls`.
+//!
+//! TLS is a layer of a [`Socket`](crate::net::Socket) and not another type: every method and every event of a socket
+//! works under it, and counts cleartext. [`connect`] and [`create_server`] are those of `net` with certificates;
+//! [`Socket::start_tls`](crate::net::Socket::start_tls) goes over to it on a live socket, over UNIX sockets too, and
+//! under another TLS.
+//!
+//! ```
+//! use tidewheel::tls::{self, TlsConnectOptions, TlsOptions};
+//! use tidewheel::EventLoop;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+//! # let (cert, key) = (made.cert.pem(), made.key_pair.serialize_pem());
+//! let event_loop = EventLoop::new()?;
+//! let options = TlsOptions::default().key(&key).cert(&cert);
+//! let server = tls::create_server(&event_loop, options, |socket| {
+//!     socket.end_with("hello\n");
+//!     socket.server().unwrap().close();
+//! })?;
+//! server.listen(("127.0.0.1", 0), |_| {})?;
+//!
+//! let port = server.address().unwrap().port().unwrap();
+//! let options = TlsConnectOptions::from(("localhost", port)).ca(&cert);
+//! let client = tls::connect(&event_loop, options, |socket| {
+//!     assert!(socket.tls().unwrap().authorized());
+//! });
+//! client.on_data(|_, data| assert_eq!(data, b"hello\n"));
+//! event_loop.run()?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Options
+//!
+//! | of Node | here | of |
+//! |---|---|---|
+//! | `key`, `cert`, `ca`, `passphrase` | the same, each [`Material`]: PEM or DER, in memory or a file | context |
+//! | `ciphers`, `secureProtocol`, `minVersion`, `maxVersion` | the same | context |
+//! | `secureContext` | [`secure_context`](TlsOptions::secure_context) with a [`SecureContext`] made before | both |
+//! | `ALPNProtocols` | [`alpn_protocols`](TlsOptions::alpn_protocols) | both |
+//! | `rejectUnauthorized` | [`reject_unauthorized`](TlsConnectOptions::reject_unauthorized), true on both sides | both |
+//! | `servername`, `checkServerIdentity` | the same | client |
+//! | `requestCert`, `honorCipherOrder`, `handshakeTimeout`, `SNICallback` | the same | server |
+//! | - | [`key_log`](TlsOptions::key_log), [`strict_end`](TlsOptions::strict_end) | both |
+//! | - | [`max_handshakes`](TlsOptions::max_handshakes) | server |
+//!
+//! Those of a context make a [`ContextOptions`] as well. [`TlsConnectOptions`] has all of
+//! [`ConnectOptions`](crate::net::ConnectOptions) besides, [`TlsOptions`] all of
+//! [`ServerOptions`](crate::net::ServerOptions). A wrong value is refused when it is given: by the `Result` of
+//! [`create_server`], [`SecureContext::new`] and `start_tls`, and by the `error` of [`connect`].
+//!
+//! # Events
+//!
+//! | of Node | here | of |
+//! |---|---|---|
+//! | `secureConnect` | [`on_secure_connect`](crate::net::Socket::on_secure_connect), after `connect` and `ready`, before `data` | socket |
+//! | `secureConnection` | [`on_secure_connection`](crate::net::Server::on_secure_connection), after `connection` | server |
+//! | `tlsClientError`, `clientError` | [`on_tls_client_error`](crate::net::Server::on_tls_client_error); the socket has no `error` then | server |
+//! | `keylog` | [`on_keylog`](crate::net::Socket::on_keylog) | both |
+//!
+//! What a socket knows is in [`Socket::tls`](crate::net::Socket::tls), a [`TlsInfo`].
+//!
+//! # What is safe without being asked for
+//!
+//! TLS 1.2 and 1.3 and nothing older; nine ciphers, all of them with forward secrecy; certificates are verified, for
+//! the host that was asked for, against Mozilla's roots; a server closes who does not finish the handshake within two
+//! minutes. No error and no `Debug` shows a key or a passphrase. Verification is turned off by
+//! `reject_unauthorized(false)` only.
+//!
+//! # What goes by other names than expected
+//!
+//! A certificate that is itself in `ca` is trusted by its dates and its name alone. So self-signed ones work, also
+//! those of X.509 version 1, which `openssl x509 -req -signkey` makes, and those that may issue others, which
+//! `openssl req -x509` makes. For all others the rules of the web hold: their alternative names count, and a common name
+//! does not.
+//!
+//! An end of the transport without the `close_notify` of TLS is `end`, as in Node, and
+//! [`truncated`](TlsInfo::truncated) tells; [`strict_end`](TlsOptions::strict_end) makes it an error. After any other
+//! error the socket is destroyed.
+//!
+//! With TLS 1.3 a client may hear that the connection is secure, and only then that the server refuses its certificate.
+//!
+//! Not offered, for what they are: SSL, TLS 1.0 and 1.1, renegotiation, ciphers without forward secrecy or
+//! authentication of data, PSK, RSA keys below 2048 bits.
+mod certificate;
+mod ciphers;
+pub(crate) mod context;
+mod failure;
+mod identity;
+mod key_log;
+mod keys;
+mod material;
+pub(crate) mod names;
+pub(crate) mod session;
+mod trust;
+mod verifier;
+mod version;
+
+pub use crate::net::tls::{
+    connect, create_server, ContextOptions, SniReply, StartTls, TlsConnectOptions, TlsInfo,
+    TlsOptions,
+};
+pub use certificate::{AltName, Certificate};
+pub use ciphers::Cipher;
+pub use context::SecureContext;
+pub use identity::check_server_identity;
+pub use material::Material;
+pub use version::TlsVersion;

@@ -1,0 +1,243 @@
+//! From the first byte to the end of the handshake, and the reading of records.
+
+use super::*;
+use rustls::{ConnectionCommon, IoState, SideData};
+
+impl Session {
+    /// The transport is connected: a client speaks first.
+    pub(crate) fn start(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Refused(None));
+        let State::Idle(plan) = state else {
+            self.state = state;
+            return;
+        };
+        let mut config = Arc::clone(&plan.side.config);
+        if let Some(collector) = &self.collector {
+            // The secrets of one connection are told apart from those of others by a configuration of its own.
+            Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
+        }
+        match ClientConnection::new(config, plan.name) {
+            Ok(mut connection) => {
+                connection.set_buffer_limit(None);
+                self.state = State::Client(Box::new(connection));
+            }
+            Err(error) => self.fail(failure::of_connection(&error, true)),
+        }
+    }
+
+    /// The program wants `keylog` events from now on; nothing was logged before the first byte.
+    pub(crate) fn collect_keys(&mut self) {
+        self.collector.get_or_insert_with(Collector::new);
+    }
+
+    /// The context that the program chose; `None`: what the server has for that name.
+    pub(crate) fn answer_context(
+        &mut self,
+        choice: Result<Option<crate::tls::context::ServerSide>>,
+    ) {
+        let state = std::mem::replace(&mut self.state, State::Refused(None));
+        let State::Hello(accepted) = state else {
+            self.state = state;
+            return;
+        };
+        let side = match (choice, &self.plan) {
+            (Ok(Some(side)), _) => side,
+            (Ok(None), Some(plan)) => plan.contexts.choose(self.server_name.as_deref()).clone(),
+            (Ok(None), None) => return,
+            (Err(error), _) => return self.fail(error),
+        };
+        let mut config = side.config;
+        if let Some(collector) = &self.collector {
+            Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
+        }
+        self.verifier = side.verifier;
+        match accepted.into_connection(config) {
+            Ok(mut connection) => {
+                connection.set_buffer_limit(None);
+                self.state = State::Server(Box::new(connection));
+                self.process();
+            }
+            Err((error, alert)) => {
+                self.state = State::Refused(Some(alert));
+                self.fail_with(&error);
+            }
+        }
+    }
+
+    /// Reads as much of `wire` as can be used now; says what cleartext that gave, and how much was used.
+    pub(super) fn consume(&mut self, wire: &[u8], plain: &mut [u8]) -> (usize, usize) {
+        let mut rest = wire;
+        let mut produced = 0;
+        loop {
+            if !self.is_waiting() {
+                produced += self.take_plain(&mut plain[produced..]);
+            }
+            if self.failed || self.peer_closed {
+                // What comes after the end means nothing.
+                return (produced, wire.len());
+            }
+            if self.is_stopped() || self.plain > 0 || rest.is_empty() {
+                return (produced, wire.len() - rest.len());
+            }
+            if !self.read_records(&mut rest) {
+                return (produced, wire.len() - rest.len());
+            }
+        }
+    }
+
+    /// False: no more can be read now.
+    fn read_records(&mut self, rest: &mut &[u8]) -> bool {
+        let read = match &mut self.state {
+            State::Accepting(acceptor) => acceptor.read_tls(rest),
+            State::Client(connection) => connection.read_tls(rest),
+            State::Server(connection) => connection.read_tls(rest),
+            _ => return false,
+        };
+        if !matches!(read, Ok(1..)) {
+            let message = "a message is too long";
+            self.fail(Error::new(Code::TlsDecodeError, message));
+            return false;
+        }
+        if let State::Accepting(acceptor) = &mut self.state {
+            match acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => self.said_hello(accepted),
+                Err((error, alert)) => {
+                    self.state = State::Refused(Some(alert));
+                    self.fail_with(&error);
+                }
+            }
+        } else {
+            self.process();
+        }
+        true
+    }
+
+    fn said_hello(&mut self, accepted: Accepted) {
+        self.began = true;
+        self.server_name = accepted.client_hello().server_name().map(str::to_owned);
+        self.state = State::Hello(Box::new(accepted));
+        if self.plan.as_ref().is_some_and(|plan| !plan.own_choice) {
+            self.answer_context(Ok(None));
+        }
+    }
+
+    /// Has rustls understand what it has read.
+    fn process(&mut self) {
+        let result = match &mut self.state {
+            State::Client(connection) => connection.process_new_packets(),
+            State::Server(connection) => connection.process_new_packets(),
+            _ => return,
+        };
+        match result {
+            Ok(state) => self.processed(&state),
+            Err(error) => self.fail_with(&error),
+        }
+    }
+
+    fn processed(&mut self, state: &IoState) {
+        self.began = true;
+        self.plain = state.plaintext_bytes_to_read();
+        self.peer_closed |= state.peer_has_closed();
+        self.look();
+    }
+
+    /// How far did the handshake come?
+    pub(super) fn look(&mut self) {
+        if self.secure || self.failed || self.identity == Identity::Asked {
+            return;
+        }
+        let Some(common) = self.common_ref() else {
+            return;
+        };
+        let done = !common.is_handshaking();
+        let knows_peer = common.peer_certificates().is_some();
+        let asks = self
+            .verifier
+            .as_ref()
+            .is_some_and(|verifier| verifier.own_identity);
+        if asks && knows_peer && self.identity == Identity::Unasked {
+            if !self.rejects() {
+                self.unauthorized = self.chain_fault();
+            }
+            if self.unauthorized.is_none() {
+                self.identity = Identity::Asked;
+                return;
+            }
+            self.identity = Identity::Answered;
+        }
+        if done {
+            self.secure = true;
+            if !asks && !self.rejects() {
+                self.unauthorized = self.chain_fault().or_else(|| self.name_fault());
+            }
+        }
+    }
+
+    /// What is wrong with the peer's certificates, should it be let in all the same.
+    fn chain_fault(&self) -> Option<Error> {
+        let verifier = self.verifier.as_ref()?;
+        let chain = self.chain();
+        let now = UnixTime::now();
+        let checked = if self.is_client() {
+            verifier.trust().check_server_chain(&chain, now)
+        } else {
+            verifier.trust().check_client(&chain, now)
+        };
+        checked.err().map(|fault| fault.error)
+    }
+
+    fn name_fault(&self) -> Option<Error> {
+        let (host, name) = self.host.as_ref()?;
+        let verifier = self.verifier.as_ref()?;
+        let checked = verifier
+            .trust()
+            .check_name(&self.chain(), host, name, UnixTime::now());
+        checked.err().map(|fault| fault.error)
+    }
+
+    fn chain(&self) -> Vec<CertificateDer<'static>> {
+        let chain = self
+            .common_ref()
+            .and_then(|common| common.peer_certificates());
+        chain.map_or(Vec::new(), |chain| {
+            chain.iter().map(|der| der.clone().into_owned()).collect()
+        })
+    }
+
+    /// Moves cleartext out of rustls.
+    fn take_plain(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while self.plain > 0 && taken < into.len() {
+            let read = match &mut self.state {
+                State::Client(connection) => read_plain(connection, &mut into[taken..]),
+                State::Server(connection) => read_plain(connection, &mut into[taken..]),
+                _ => 0,
+            };
+            if read == 0 {
+                self.plain = 0;
+                break;
+            }
+            taken += read;
+            self.plain -= read;
+        }
+        taken
+    }
+
+    fn fail_with(&mut self, error: &rustls::Error) {
+        let found = self
+            .verifier
+            .as_ref()
+            .and_then(|verifier| verifier.take_found());
+        let error = found.unwrap_or_else(|| failure::of_connection(error, self.began));
+        if self.told {
+            // What came before it is good; how much that is rustls did not say.
+            self.plain = usize::MAX;
+        }
+        self.fail(error);
+    }
+}
+
+fn read_plain<S: SideData>(connection: &mut ConnectionCommon<S>, into: &mut [u8]) -> usize {
+    io::Read::read(&mut connection.reader(), into).unwrap_or(0)
+}

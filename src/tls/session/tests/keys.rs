@@ -1,0 +1,165 @@
+//! Keys, certificates and lists that are refused, and what is said of them.
+
+use std::path::PathBuf;
+
+use super::*;
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("src/tls/fixtures")
+        .join(name)
+}
+
+fn with_key(key: Material, passphrase: Option<&str>) -> Error {
+    let ca = Authority::new("ca").issue(&["localhost"], |_| {});
+    let mut from = ingredients(None, None);
+    from.keys.push((key, None));
+    from.certs.push(Material::from(ca.cert));
+    from.passphrase = passphrase.map(str::to_owned);
+    SecureContext::make(&from).unwrap_err()
+}
+
+#[test]
+fn keys_under_a_passphrase() {
+    for name in ["key-pbes2.pem", "key-pbes2-3des.pem", "key-scrypt.pem"] {
+        let file = || Material::from(fixture(name));
+        assert_eq!(
+            with_key(file(), None).code(),
+            Code::TlsMissingPassphrase,
+            "{name}"
+        );
+        let wrong = with_key(file(), Some("wrong horse"));
+        assert_eq!(wrong.code(), Code::TlsBadDecrypt, "{name}");
+        assert!(
+            !wrong.to_string().contains("wrong horse"),
+            "no secret in an error"
+        );
+        // Opened, it is found to belong to another certificate.
+        assert_eq!(
+            with_key(file(), Some("secret")).code(),
+            Code::TlsKeyMismatch,
+            "{name}"
+        );
+    }
+    for name in ["key-pbes1.pem", "key-old.pem"] {
+        let error = with_key(Material::from(fixture(name)), Some("secret"));
+        assert_eq!(error.code(), Code::TlsUnsupported, "{name}");
+        assert!(
+            error.to_string().contains("openssl pkcs8 -topk8"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn kinds_of_keys() {
+    for name in ["key-rsa1024.pem", "key-p521.pem"] {
+        let error = with_key(Material::from(fixture(name)), None);
+        assert_eq!(error.code(), Code::TlsUnsupported, "{name}");
+        assert!(error.to_string().contains("P-256"), "{error}");
+    }
+    for (junk, code) in [
+        (Material::from("hello"), Code::TlsBadEncoding),
+        (
+            Material::from("-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----\n"),
+            Code::TlsNoStartLine,
+        ),
+        (
+            Material::from(
+                "-----BEGIN DSA PRIVATE KEY-----\nAAEC\n-----END DSA PRIVATE KEY-----\n",
+            ),
+            Code::TlsUnsupported,
+        ),
+        (Material::from(fixture("missing.pem")), Code::NotFound),
+    ] {
+        assert_eq!(with_key(junk.clone(), None).code(), code, "{junk:?}");
+    }
+}
+
+#[test]
+fn der_is_as_good_as_pem() {
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let mut from = ingredients(None, None);
+    from.keys.push((
+        Material::from(key.serialize_der()),
+        Some("not needed".into()),
+    ));
+    from.certs.push(Material::from(cert.der().to_vec()));
+    from.ca = Some(vec![
+        Material::from(cert.der().to_vec()),
+        Material::from(cert.pem() + &cert.pem()),
+    ]);
+    let context = SecureContext::make(&from).unwrap();
+    assert_eq!(context.certificate().unwrap().raw(), &cert.der()[..]);
+}
+
+#[test]
+fn certificates_that_are_none() {
+    let own = Authority::new("ca").issue(&["localhost"], |_| {});
+    let mut from = ingredients(Some(&own), None);
+    for (junk, code) in [
+        ("", Code::TlsBadEncoding),
+        ("junk", Code::TlsBadEncoding),
+        (own.key.as_str(), Code::TlsNoStartLine),
+    ] {
+        from.ca = Some(vec![Material::from(junk)]);
+        assert_eq!(
+            SecureContext::make(&from).unwrap_err().code(),
+            code,
+            "{junk:?}"
+        );
+    }
+    from.ca = None;
+    from.certs = Vec::new();
+    assert_eq!(
+        SecureContext::make(&from).unwrap_err().code(),
+        Code::InvalidArgValue
+    );
+    from.keys = Vec::new();
+    assert!(SecureContext::make(&from).is_ok(), "a client needs neither");
+}
+
+#[test]
+fn ciphers_and_versions_that_do_not_meet() {
+    let mut from = only(TlsVersion::V1_3, ingredients(None, None));
+    from.ciphers = Some("ECDHE-RSA-AES128-GCM-SHA256".into());
+    assert_eq!(
+        SecureContext::make(&from).unwrap_err().code(),
+        Code::TlsNoCipherMatch
+    );
+}
+
+#[test]
+fn several_keys_serve_whom_they_can() {
+    let ca = Authority::new("ca");
+    let own = ca.issue(&["localhost"], |_| {});
+    let rsa = std::fs::read_to_string(fixture("v1-server.pem")).unwrap();
+    let rsa_cert = std::fs::read_to_string(fixture("v1-server.crt")).unwrap();
+    let mut both = ingredients(Some(&own), None);
+    both.keys.push((Material::from(rsa), None));
+    both.certs.push(Material::from(&rsa_cert));
+    let mut from = only(
+        TlsVersion::V1_2,
+        ingredients(None, Some(&(ca.pem() + &rsa_cert))),
+    );
+    for (cipher, names) in [
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", 1),
+        ("ECDHE-RSA-AES128-GCM-SHA256", 0),
+    ] {
+        from.ciphers = Some(cipher.into());
+        let mut pair = Pair::new(
+            client(&from, "localhost", true, &[]),
+            server(&both, false, true, &[]),
+        );
+        pair.run();
+        assert_eq!(pair.client.news(), "secure", "{cipher}");
+        assert_eq!(
+            pair.client.session.certificates()[0].alt_names().len(),
+            names
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Certificates of clients, and what the program itself thinks of a server.
+
+use super::*;
+
+#[test]
+fn client_certificates() {
+    let ca = Authority::new("ca");
+    let own = ca.issue(&["localhost"], |_| {});
+    let good = ca.issue_client();
+    let foreign = Authority::new("other").issue_client();
+    let purpose = ca.issue(&["x"], |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]
+    });
+    let none = "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE";
+    for version in VERSIONS {
+        for (visitor, code) in [
+            (Some(&good), None),
+            (None, Some(none)),
+            (Some(&foreign), Some("UNABLE_TO_VERIFY_LEAF_SIGNATURE")),
+            (Some(&purpose), Some("INVALID_PURPOSE")),
+        ] {
+            for reject in [true, false] {
+                let client = client(
+                    &only(version, ingredients(visitor, Some(&ca.pem()))),
+                    "localhost",
+                    true,
+                    &[],
+                );
+                let server = server(&ingredients(Some(&own), Some(&ca.pem())), true, reject, &[]);
+                let mut pair = Pair::new(client, server);
+                pair.run();
+                let (told, server) = pair.news();
+                if let (true, Some(code)) = (reject, code) {
+                    assert_eq!(server, code);
+                    assert!(told.contains("ALERT"), "{told}");
+                    assert_eq!(
+                        told.starts_with("secure"),
+                        version == TlsVersion::V1_3,
+                        "{told}"
+                    );
+                } else {
+                    assert_eq!((told.as_str(), server.as_str()), ("secure", "secure"));
+                    assert_eq!(pair.server.session.is_authorized(), code.is_none());
+                    let found = pair
+                        .server
+                        .session
+                        .unauthorized()
+                        .map(|error| error.code().to_string());
+                    assert_eq!(found.as_deref(), code);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_opinion_on_who_the_server_is() {
+    let ca = Authority::new("ca");
+    let own = ca.issue(&["localhost"], |_| {});
+    let cases = [
+        (
+            "example.com",
+            true,
+            Some(ca.pem()),
+            Ok(()),
+            "identity 1 secure",
+        ),
+        (
+            "localhost",
+            true,
+            Some(ca.pem()),
+            Err(Error::new(Code::CertRejected, "no")),
+            "identity 1 CERT_REJECTED",
+        ),
+        (
+            "localhost",
+            true,
+            None,
+            Ok(()),
+            "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+        ),
+        ("localhost", false, None, Ok(()), "secure"),
+        (
+            "localhost",
+            false,
+            Some(ca.pem()),
+            Err(Error::new(Code::CertRejected, "no")),
+            "identity 1 secure",
+        ),
+    ];
+    for version in VERSIONS {
+        for (host, reject, ca, opinion, told) in &cases {
+            let from = only(version, ingredients(None, ca.as_deref()));
+            let client = client_with(&from, host, *reject, true, &[], Common::default());
+            let mut pair = Pair::new(
+                client,
+                server(&ingredients(Some(&own), None), false, true, &[]),
+            );
+            pair.client.opinion.clone_from(opinion);
+            pair.run();
+            assert_eq!(pair.client.news(), *told, "{version} {host}");
+            let good = *reject && opinion.is_ok() && ca.is_some();
+            assert_eq!(pair.client.session.is_authorized(), good);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sent_before_the_opinion_is_known() {
+    let ca = Authority::new("ca");
+    let own = ca.issue(&["localhost"], |_| {});
+    for version in VERSIONS {
+        let from = only(version, ingredients(None, Some(&ca.pem())));
+        let client = client_with(&from, "localhost", true, true, &[], Common::default());
+        let mut pair = Pair::new(
+            client,
+            server(&ingredients(Some(&own), None), false, true, &[]),
+        );
+        pair.client.mute = true;
+        pair.run();
+        assert_eq!(pair.client.session.wants(), Some(Wants::Identity));
+        assert!(!pair.server.session.is_secure() && !pair.client.session.wants_write());
+        pair.client.mute = false;
+        while pair.client.listen() {}
+        pair.client.send();
+        while pair.step() {}
+        assert!(secure(&pair), "{version}: {:?}", pair.news());
+    }
+}

@@ -1,0 +1,216 @@
+//! Whom a context trusts, and what it finds wrong with the certificates of a peer.
+//!
+//! A certificate that is itself in `ca` is trusted by its dates and its name: it may be of version 1 of the format, as
+//! `openssl x509 -req -signkey` makes them, or be allowed to issue others, as those of `openssl req -x509` are. Every
+//! other must lead to one of the roots by the rules of the web.
+
+use std::sync::Arc;
+
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{CertificateError, DistinguishedName, RootCertStore};
+
+use super::certificate::Certificate;
+use super::failure;
+use super::identity::{check_server_identity, mismatch};
+use crate::error::{Code, Error, Result};
+
+/// Something is wrong with certificates.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// What to answer to the peer.
+    pub(crate) answer: rustls::Error,
+    /// What to tell the program.
+    pub(crate) error: Error,
+}
+
+#[derive(Debug)]
+pub(crate) struct Trust {
+    /// Those of `ca`, each trusted as it stands.
+    listed: Vec<CertificateDer<'static>>,
+    /// `None` without a root.
+    servers: Option<Arc<WebPkiServerVerifier>>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    hints: Vec<DistinguishedName>,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl Trust {
+    /// `ca`: what the program gave, in place of the roots that come with the crate.
+    pub(crate) fn new(ca: Option<&[Certificate]>, provider: &Arc<CryptoProvider>) -> Result<Trust> {
+        let mut roots = RootCertStore::empty();
+        match ca {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            // One that cannot be a root is trusted as it stands all the same.
+            Some(listed) => {
+                roots.add_parsable_certificates(listed.iter().map(|ca| ca.der().clone()));
+            }
+        }
+        let hints = if ca.is_some() {
+            roots.subjects()
+        } else {
+            Vec::new()
+        };
+        let roots = Arc::new(roots);
+        let (mut servers, mut clients) = (None, None);
+        if !roots.is_empty() {
+            let verifier = WebPkiServerVerifier::builder_with_provider(
+                Arc::clone(&roots),
+                Arc::clone(provider),
+            );
+            servers = Some(verifier.build().map_err(|error| unusable(&error))?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+            clients = Some(verifier.build().map_err(|error| unusable(&error))?);
+        }
+        let listed = ca.unwrap_or_default();
+        Ok(Trust {
+            listed: listed.iter().map(|ca| ca.der().clone()).collect(),
+            servers,
+            clients,
+            hints,
+            algorithms: provider.signature_verification_algorithms,
+        })
+    }
+
+    /// The issuers that a client is told of.
+    pub(crate) fn hints(&self) -> &[DistinguishedName] {
+        &self.hints
+    }
+
+    /// Whether a server's certificates lead to somebody trusted.
+    pub(crate) fn check_server_chain(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Fault> {
+        // Any name will do: what is wrong with the name is asked for by itself.
+        let name = ServerName::try_from("localhost").expect("it is a name");
+        match self.check_server(chain, &name, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(()),
+            Err(answer) => Err(fault(answer, chain)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether a server's certificate, which leads to somebody trusted, is for the host that was asked for.
+    pub(crate) fn check_name(
+        &self,
+        chain: &[CertificateDer<'_>],
+        host: &str,
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Fault> {
+        let leaf = chain.first().ok_or_else(none_sent)?;
+        let certificate = Certificate::from_der(leaf).map_err(|error| Fault {
+            answer: CertificateError::BadEncoding.into(),
+            error,
+        })?;
+        let by_name = if self.is_listed(leaf) {
+            check_server_identity(host, &certificate)
+        } else if self.check_server(chain, name, now).is_ok() {
+            Ok(())
+        } else {
+            // The rules of the web have no common names and no half wildcards.
+            Err(check_server_identity(host, &certificate).err().unwrap_or_else(|| {
+                mismatch(&format!("Host: {host}. is only the cert's CN or matches half a label; its altnames must have it"))
+            }))
+        };
+        by_name.map_err(|error| Fault {
+            answer: CertificateError::NotValidForName.into(),
+            error,
+        })
+    }
+
+    /// Whether a client's certificates lead to somebody trusted.
+    pub(crate) fn check_client(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Fault> {
+        let leaf = chain.first().ok_or_else(none_sent)?;
+        let result = if self.is_listed(leaf) {
+            check_dates(leaf, now)
+        } else {
+            match &self.clients {
+                Some(roots) => roots.verify_client_cert(leaf, &chain[1..], now).map(|_| ()),
+                None => Err(CertificateError::UnknownIssuer.into()),
+            }
+        };
+        result.map_err(|answer| fault(answer, chain))
+    }
+
+    fn check_server(
+        &self,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let leaf = chain
+            .first()
+            .ok_or(rustls::Error::NoCertificatesPresented)?;
+        if self.is_listed(leaf) {
+            return check_dates(leaf, now);
+        }
+        match &self.servers {
+            Some(roots) => roots
+                .verify_server_cert(leaf, &chain[1..], name, &[], now)
+                .map(|_| ()),
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
+    }
+
+    fn is_listed(&self, leaf: &CertificateDer<'_>) -> bool {
+        self.listed.iter().any(|listed| listed == leaf)
+    }
+}
+
+fn check_dates(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
+    let certificate = Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
+    let now = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs());
+    if now < certificate.valid_from() {
+        return Err(CertificateError::NotValidYet.into());
+    }
+    if now > certificate.valid_to() {
+        return Err(CertificateError::Expired.into());
+    }
+    Ok(())
+}
+
+fn fault(answer: rustls::Error, chain: &[CertificateDer<'_>]) -> Fault {
+    let rustls::Error::InvalidCertificate(what) = &answer else {
+        let error = failure::of_connection(&answer, true);
+        return Fault { answer, error };
+    };
+    let chain: Vec<_> = chain
+        .iter()
+        .filter_map(|der| Certificate::from_der(der).ok())
+        .collect();
+    let error = failure::of_chain(what, &chain);
+    // What rustls has no word for is, to the peer, an issuer that is not known.
+    let answer = match (&answer, error.code()) {
+        (_, Code::CertSelfSigned | Code::CertSelfSignedInChain) => {
+            CertificateError::UnknownIssuer.into()
+        }
+        _ => answer,
+    };
+    Fault { answer, error }
+}
+
+fn none_sent() -> Fault {
+    let answer = rustls::Error::NoCertificatesPresented;
+    let error = failure::of_connection(&answer, true);
+    Fault { answer, error }
+}
+
+fn unusable(error: &rustls::server::VerifierBuilderError) -> Error {
+    Error::new(
+        Code::TlsBadEncoding,
+        format!("`ca` cannot be used: {error}"),
+    )
+}

@@ -1,0 +1,217 @@
+//! What rustls asks while it shakes hands: are these certificates good, and is this signature theirs?
+//!
+//! One verifier serves all connections of a context. What it finds is kept for the session at work to take at once,
+//! because rustls hands on only what it has a word for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key,
+    WebPkiSupportedAlgorithms,
+};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use x509_parser::asn1_rs::{Any, BitString, FromDer};
+
+use super::certificate::Certificate;
+use super::trust::{Fault, Trust};
+use crate::error::Error;
+
+/// Checks the certificates of the other side.
+#[derive(Debug)]
+pub(crate) struct Verifier {
+    trust: Arc<Trust>,
+    /// What is wrong ends the handshake. Else it is asked about afterwards.
+    pub(crate) reject: bool,
+    /// The program looks at the name itself.
+    pub(crate) own_identity: bool,
+    found: Mutex<Option<Error>>,
+}
+
+type Checked<T> = std::result::Result<T, rustls::Error>;
+
+impl Verifier {
+    pub(crate) fn new(trust: Arc<Trust>, reject: bool, own_identity: bool) -> Verifier {
+        Verifier {
+            trust,
+            reject,
+            own_identity,
+            found: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// What was found wrong in the call to rustls that has just returned.
+    pub(crate) fn take_found(&self) -> Option<Error> {
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn told(&self, result: std::result::Result<(), Fault>) -> Checked<()> {
+        match result {
+            Err(fault) if self.reject => {
+                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.error);
+                Err(fault.answer)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.trust.algorithms
+    }
+
+    fn verify_12(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        match version_1_key(cert) {
+            Some(key) => verify_raw(message, &key, dss, self.algorithms()),
+            None => verify_tls12_signature(message, cert, dss, self.algorithms()),
+        }
+    }
+
+    fn verify_13(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        match version_1_key(cert) {
+            Some(key) => verify_tls13_signature_with_raw_key(message, &key, dss, self.algorithms()),
+            None => verify_tls13_signature(message, cert, dss, self.algorithms()),
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Checked<ServerCertVerified> {
+        let chain = chain(leaf, others);
+        let mut result = self.trust.check_server_chain(&chain, now);
+        if result.is_ok() && !self.own_identity {
+            result = self.trust.check_name(&chain, &name.to_str(), name, now);
+        }
+        self.told(result)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        self.verify_12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        self.verify_13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for Verifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.reject
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.trust.hints()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Checked<ClientCertVerified> {
+        self.told(self.trust.check_client(&chain(leaf, others), now))?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        self.verify_12(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Checked<HandshakeSignatureValid> {
+        self.verify_13(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms().supported_schemes()
+    }
+}
+
+fn chain<'a>(leaf: &CertificateDer<'a>, others: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+    std::iter::once(leaf).chain(others).cloned().collect()
+}
+
+/// The key of a certificate of version 1, which rustls does not read.
+fn version_1_key(cert: &CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'static>> {
+    let certificate = Certificate::from_der(cert).ok()?;
+    certificate.is_version_1().then(|| certificate.public_key())
+}
+
+/// TLS 1.2 does not say which curve goes with a signature, so there may be several algorithms; that of the key decides.
+fn verify_raw(
+    message: &[u8],
+    key: &SubjectPublicKeyInfoDer<'_>,
+    dss: &DigitallySignedStruct,
+    supported: &WebPkiSupportedAlgorithms,
+) -> Checked<HandshakeSignatureValid> {
+    let bad_key = |_| rustls::Error::from(CertificateError::BadEncoding);
+    let (_, whole) = Any::from_der(key).map_err(bad_key)?;
+    let (rest, algorithm) = Any::from_der(whole.data).map_err(bad_key)?;
+    let (_, bits) = BitString::from_der(rest).map_err(bad_key)?;
+    let scheme = supported
+        .mapping
+        .iter()
+        .find(|(scheme, _)| *scheme == dss.scheme);
+    let candidates = scheme.map_or(&[][..], |(_, algorithms)| algorithms);
+    let fits = candidates
+        .iter()
+        .find(|candidate| candidate.public_key_alg_id().as_ref() == algorithm.data);
+    let verified = fits.is_some_and(|fits| {
+        fits.verify_signature(bits.as_ref(), message, dss.signature())
+            .is_ok()
+    });
+    if verified {
+        Ok(HandshakeSignatureValid::assertion())
+    } else {
+        Err(CertificateError::BadSignature.into())
+    }
+}
