@@ -1,0 +1,19 @@
+//! TLS over real sockets.
+#![cfg(feature = "tls")]
+
+mod common;
+
+#[path = "tls/certs.rs"]
+mod certs;
+#[path = "tls/data.rs"]
+mod data;
+#[path = "tls/handshakes.rs"]
+mod handshakes;
+#[path = "tls/load.rs"]
+mod load;
+#[path = "tls/scene.rs"]
+mod scene;
+#[path = "tls/sockets.rs"]
+mod sockets;
+#[path = "tls/upgrades.rs"]
+mod upgrades;

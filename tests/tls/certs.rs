@@ -1,0 +1,61 @@
+//! Certificates made for a test.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+
+/// A key with its certificates, in PEM.
+#[derive(Clone)]
+pub struct Identity {
+    pub key: String,
+    pub cert: String,
+}
+
+/// One who issues.
+pub struct Authority {
+    key: KeyPair,
+    cert: rcgen::Certificate,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let cert = authority(name).self_signed(&key).unwrap();
+        Authority { key, cert }
+    }
+
+    pub fn pem(&self) -> String {
+        self.cert.pem()
+    }
+
+    pub fn issue_with(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        Identity {
+            key: key.serialize_pem(),
+            cert: params.signed_by(&key, &self.cert, &self.key).unwrap().pem(),
+        }
+    }
+
+    pub fn issue(&self, names: &[&str]) -> Identity {
+        self.issue_with(names, |_| {})
+    }
+
+    pub fn issue_client(&self, name: &str) -> Identity {
+        self.issue_with(&[name], |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            params.distinguished_name.push(DnType::CommonName, name);
+        })
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
