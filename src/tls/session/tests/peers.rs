@@ -127,3 +127,58 @@ fn nothing_is_sent_before_the_opinion_is_known() {
         assert!(secure(&pair), "{version}: {:?}", pair.news());
     }
 }
+
+/// Has a certificate of another's.
+#[derive(Debug)]
+struct Thief(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::server::ResolvesServerCert for Thief {
+    fn resolve(
+        &self,
+        _: rustls::server::ClientHello<'_>,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+#[test]
+fn who_has_a_certificate_and_not_its_key_is_not_let_in_even_by_version_1() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/fixtures");
+    let read = |name: &str| std::fs::read(format!("{root}/{name}")).unwrap();
+    let provider = rustls::crypto::ring::default_provider();
+    let other_ec = KeyPair::generate().unwrap().serialize_pem().into_bytes();
+    for (cert, key) in [
+        ("v1-server.crt", read("v1-client.pem")),
+        ("v1-ec.crt", other_ec),
+    ] {
+        let cert = read(cert);
+        let der = crate::tls::certificate::load(&Material::from(&cert)).unwrap();
+        let key = crate::tls::keys::load(&Material::from(key), None, &provider).unwrap();
+        let stolen = rustls::sign::CertifiedKey::new(vec![der[0].der().clone()], key[0].clone());
+        for version in VERSIONS {
+            let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider.clone()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::new(Thief(Arc::new(stolen.clone()))));
+            let plan = Rc::new(ServerPlan {
+                contexts: Contexts::new(crate::tls::context::ServerSide {
+                    config: Arc::new(config),
+                    verifier: None,
+                }),
+                own_choice: false,
+                common: Common::default(),
+            });
+            let ca = String::from_utf8(cert.clone()).unwrap();
+            for reject in [true, false] {
+                let from = only(version, ingredients(None, Some(&ca)));
+                let mut pair = Pair::new(
+                    client(&from, "localhost", reject, &[]),
+                    Session::server(&plan),
+                );
+                pair.run();
+                assert_eq!(pair.client.news(), "CERT_SIGNATURE_FAILURE", "{version}");
+            }
+        }
+    }
+}
