@@ -160,3 +160,36 @@ fn an_echo_that_rests_when_it_is_told_to_end_reads_on() {
     assert!(got.get() > 0);
     assert!(echo.destroyed());
 }
+
+/// An echo that has drained wakes itself, and cannot be watched again: the error is all there is to tell.
+#[test]
+fn an_echo_that_fails_in_waking_up_hears_no_drain() {
+    let small = || Faults::default().capacity(100);
+    let sim = Sim::with_faults(1, small());
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let (talker, echo) = net::pair(&event_loop).unwrap();
+    talker.set_allow_half_open(true).pause();
+    echo.pipe(&echo);
+    echo.on_drain(|echo| assert!(!echo.destroyed()));
+    let network = sim.clone();
+    talker.on_data(move |_, _| network.set_faults(small().exhausted(1.0)));
+    let (failed, other) = (Rc::new(Cell::new(false)), talker.clone());
+    let flag = Rc::clone(&failed);
+    echo.on_error(move |_, error| {
+        assert_eq!(error.to_string(), "epoll_ctl ENOSPC");
+        flag.set(true);
+        other.destroy();
+    });
+    // It rests over a full queue, and is woken in vain until it gives up its read interest.
+    talker.write([7; 150]);
+    event_loop.set_interval(Duration::from_millis(1), move |interval| {
+        if talker.bytes_written() < 160 {
+            talker.write("x");
+        } else {
+            talker.resume();
+            interval.clear();
+        }
+    });
+    event_loop.run().unwrap();
+    assert!(failed.get());
+}

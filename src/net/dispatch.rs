@@ -95,9 +95,12 @@ impl LoopHandle {
             Notice::Drain => {
                 if self.inner().reactor.borrow_mut().take_drain(key) {
                     self.wake_sources(key);
-                    self.emit(key, EventKind::Drain, |handler, socket| {
-                        handler.on_drain(socket)
-                    });
+                    // An echo wakes itself, and may find that it cannot be watched any more.
+                    if self.is_open(key) {
+                        self.emit(key, EventKind::Drain, |handler, socket| {
+                            handler.on_drain(socket)
+                        });
+                    }
                 }
             }
             Notice::Wrote => {
