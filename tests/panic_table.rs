@@ -269,11 +269,14 @@ fn piping(event_loop: &EventLoop, arm: impl FnOnce(&Socket, &Socket)) {
     let (destination, sink) = ending_pair(event_loop);
     arm(&source, &destination);
     source.pipe(&destination);
-    // Only then is there a queue to drain.
+    // Not before there is a queue to drain.
     sink.pause();
-    let reader = sink.clone();
-    event_loop.set_timeout(Duration::from_millis(3), move |_| {
-        reader.resume();
+    let (writer, reader) = (destination.clone(), sink.clone());
+    event_loop.set_interval(Duration::from_millis(1), move |interval| {
+        if writer.need_drain() {
+            reader.resume();
+            interval.clear();
+        }
     });
     let got = Rc::new(Cell::new(0));
     let count = Rc::clone(&got);

@@ -17,6 +17,8 @@ pub struct IdleRule {
     fired: Cell<bool>,
     /// Bytes that the kernel has taken or given, as they were last seen.
     moved: Cell<u64>,
+    /// A queue was given up, or sent: nobody can tell.
+    unsure: Cell<bool>,
     /// The number of the turn in which something was last seen to move.
     seen: Cell<u64>,
 }
@@ -37,6 +39,7 @@ impl IdleRule {
     /// Something may have moved.
     pub fn stir(&self, world: &World) {
         self.fired.set(false);
+        self.unsure.set(false);
         self.latest.set(world.sim.now());
         self.seen.set(world.turn.get());
     }
@@ -52,7 +55,8 @@ impl IdleRule {
     /// The turn that `began` then has told of every period that was over.
     pub fn check_turn(&self, world: &World, socket: &Socket, began: Duration) {
         self.look(world, socket);
-        let runs = !self.period.get().is_zero() && !self.fired.get() && !socket.pending();
+        let set = !self.period.get().is_zero() && !socket.pending();
+        let runs = set && !self.fired.get() && !self.unsure.get();
         let over = self.latest.get() + self.period.get() + Duration::from_millis(1);
         let before = self.seen.get() + 1 < world.turn.get();
         assert!(
@@ -68,6 +72,8 @@ impl IdleRule {
         let moved = socket.bytes_read() + socket.bytes_written() - socket.buffer_size() as u64;
         if moved != self.moved.replace(moved) {
             self.stir(world);
+            let failed = !socket.writable() && socket.buffer_size() == 0;
+            self.unsure.set(failed);
         }
     }
 }
