@@ -169,6 +169,8 @@ struct Serving {
     /// Still to be sent.
     left: u64,
     ended: bool,
+    /// It has been given more time to be read.
+    waited: bool,
 }
 
 type Shared = Rc<RefCell<Serving>>;
@@ -184,6 +186,7 @@ impl Serving {
             sum: Sum::new(),
             left: 0,
             ended: false,
+            waited: false,
         }));
         let own = Rc::clone(&serving);
         socket.on_data(move |socket, data| take(&own, socket, data));
@@ -192,7 +195,7 @@ impl Serving {
         let own = Rc::clone(&serving);
         socket.on_end(move |socket| own.borrow_mut().end(socket));
         let own = Rc::clone(&serving);
-        socket.on_timeout(move |socket| own.borrow().time_out(socket));
+        socket.on_timeout(move |socket| own.borrow_mut().time_out(socket));
         let own = Rc::clone(&serving);
         socket.on_error(move |_, error| own.borrow().fail(error));
         socket.on_close(move |socket, had_error| serving.borrow().close(socket, had_error));
@@ -218,8 +221,13 @@ impl Serving {
         }
     }
 
-    fn time_out(&self, socket: &Socket) {
+    fn time_out(&mut self, socket: &Socket) {
         match self.request.map(|request| request.task) {
+            // All of it is with the kernel, and a slow reader may still be at it.
+            Some(Task::Download) if !socket.writable() && !self.waited => {
+                self.waited = true;
+                socket.set_timeout(STUCK);
+            }
             Some(Task::Silence) if socket.writable() => {
                 socket.set_timeout(STUCK).end_with(FAREWELL);
             }
