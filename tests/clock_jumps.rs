@@ -119,12 +119,16 @@ fn an_idle_timeout_overdue_after_a_stop_fires_once_and_the_connection_lives() {
 
 /// The wall clock is set by administrators and by the network; the system never sets the monotonic one.
 #[test]
-fn no_source_file_reads_the_wall_clock() {
+fn no_source_file_but_those_of_tls_reads_the_wall_clock() {
     let mut files = 0;
     visit(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
         &mut |path| {
             files += 1;
+            // How long a certificate is valid is a matter of the calendar.
+            if path.components().any(|part| part.as_os_str() == "tls") {
+                return;
+            }
             let text = fs::read_to_string(path).unwrap();
             for clock in ["SystemTime", "CLOCK_REALTIME", "UNIX_EPOCH", "gettimeofday"] {
                 assert!(!text.contains(clock), "{}: {clock}", path.display());
