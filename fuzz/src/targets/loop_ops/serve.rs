@@ -129,7 +129,9 @@ impl World {
                 let closed = move |_: &Server| {
                     let _probe = &probe;
                     let _running = world.enter(None);
+                    let before = world.close_cut_short.replace(true);
                     world.act();
+                    world.close_cut_short.set(before);
                 };
                 self.call(|| server.on_close(closed));
             }

@@ -47,6 +47,8 @@ pub struct World {
     /// Promises to call back once: given, and kept.
     pub owed: Cell<usize>,
     pub paid: Cell<usize>,
+    /// A listener of a server's `close` panicked: the event counts as told to those behind it, `close_with` among them.
+    pub close_cut_short: Cell<bool>,
     /// The same for posts, which other threads could make.
     pub posts_paid: Arc<AtomicUsize>,
     pub posts_owed: Cell<usize>,
@@ -116,6 +118,7 @@ impl World {
             by_address: RefCell::default(),
             owed: Cell::new(0),
             paid: Cell::new(0),
+            close_cut_short: Cell::default(),
             posts_paid: Arc::default(),
             posts_owed: Cell::new(0),
             current: Cell::new(None),
