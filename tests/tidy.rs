@@ -157,7 +157,10 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, files);
+            // What cargo builds in a package of its own is nobody's source.
+            if !path.ends_with("target") {
+                collect(&path, files);
+            }
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);
         }

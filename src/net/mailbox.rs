@@ -1,6 +1,6 @@
 //! What came from other threads and did not run yet, and how many of them may still send.
 //!
-//! It knows neither what is posted nor what wakes, so that `loom/` can try it in every interleaving of its threads.
+//! It knows neither what is posted nor what wakes, so that `tests/loom` can try it in every interleaving of its threads.
 
 #[cfg(loom)]
 use loom::sync::atomic::{AtomicUsize, Ordering};

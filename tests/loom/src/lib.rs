@@ -4,7 +4,7 @@
 //! A wake-up that is missing is a deadlock, and loom reports it.
 #![cfg(test)]
 
-#[path = "../../src/net/mailbox.rs"]
+#[path = "../../../src/net/mailbox.rs"]
 mod mailbox;
 
 /// What the mailbox imports from the crate.
