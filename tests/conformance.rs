@@ -1,4 +1,5 @@
-//! CONFORMANCE.md is whole and true: one row for each behaviour, and each test that it names exists.
+//! CONFORMANCE.md is whole and true: one row for each behaviour, and each test that it names exists. So does each that
+//! RELIABILITY.md and the invariants of ARCHITECTURE.md name, and each promise there has one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -59,6 +60,24 @@ fn every_test_that_is_named_exists() {
         for name in names(&row.tests) {
             if !exists(&name, &mut files) {
                 report += &format!("line {}: {}: no test `{name}`\n", row.line, row.id);
+            }
+        }
+    }
+    assert!(report.is_empty(), "\n{report}");
+}
+
+#[test]
+fn every_promise_and_every_invariant_names_tests_that_exist() {
+    let mut files = BTreeMap::new();
+    let mut report = String::new();
+    for page in ["RELIABILITY.md", "ARCHITECTURE.md"] {
+        let text = read(&root().join(page));
+        let promises = promises(&text);
+        assert!(promises.len() > 20, "{page}: the table was not found");
+        for (line, tests) in promises {
+            let holds = |name: &String| exists(name, &mut files) || root().join(name).is_file();
+            if let Some(fault) = unheld(tests, holds) {
+                report += &format!("{page}:{line}: {fault}\n");
             }
         }
     }
@@ -144,6 +163,31 @@ fn is_blank(cell: &str) -> bool {
     cell.is_empty() || cell == "—"
 }
 
+/// The rows of the tables whose second column is headed `tests`: the line, and what that column says.
+fn promises(text: &str) -> Vec<(usize, &str)> {
+    let cell = |line| str::split(line, '|').nth(2).map(str::trim);
+    let mut found = Vec::new();
+    let mut inside = false;
+    for (at, line) in text.lines().enumerate() {
+        let is_head = cell(line) == Some("tests");
+        inside = line.starts_with('|') && (inside || is_head);
+        if inside && !is_head && !line.starts_with("|---") {
+            found.push((at + 1, cell(line).unwrap_or_default()));
+        }
+    }
+    found
+}
+
+/// What is wrong with the tests of a promise. One that no test can show says so in words.
+fn unheld(tests: &str, mut holds: impl FnMut(&String) -> bool) -> Option<String> {
+    let missing = names(tests).into_iter().find(|name| !holds(name));
+    match missing {
+        Some(name) => Some(format!("no test `{name}`")),
+        None if is_blank(tests) => Some("it names no test".into()),
+        None => None,
+    }
+}
+
 /// What stands in backticks.
 fn names(cell: &str) -> Vec<String> {
     cell.split('`')
@@ -202,6 +246,16 @@ mod the_checks_find_what_they_look_for {
         ] {
             assert!(fault_of(line).is_some(), "{line}");
         }
+    }
+
+    #[test]
+    fn promises_that_nothing_holds() {
+        let text = "| promise | tests | figures |\n|---|---|---|\n| a | `x::y`, `z` | 1 |\n| b | |\n\n| c | `d` |";
+        let promises = promises(text);
+        assert_eq!(promises, [(3, "`x::y`, `z`"), (4, "")]);
+        assert_eq!(unheld(promises[0].1, |_| true), None);
+        assert!(unheld(promises[0].1, |name| name != "z").is_some());
+        assert!(unheld(promises[1].1, |_| true).is_some());
     }
 
     #[test]
