@@ -11,6 +11,8 @@ mod data;
 mod handshakes;
 #[path = "tls/load.rs"]
 mod load;
+#[path = "tls/matrix.rs"]
+mod matrix;
 #[path = "tls/scene.rs"]
 mod scene;
 #[path = "tls/sockets.rs"]

@@ -22,6 +22,14 @@ impl Authority {
         Authority { key, cert }
     }
 
+    /// One below this one, whose certificate has to be sent along.
+    pub fn intermediate(&self, name: &str) -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let cert = authority(name);
+        let cert = cert.signed_by(&key, &self.cert, &self.key).unwrap();
+        Authority { key, cert }
+    }
+
     pub fn pem(&self) -> String {
         self.cert.pem()
     }
@@ -58,4 +66,28 @@ fn authority(name: &str) -> CertificateParams {
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
+}
+
+/// A self-signed certificate that may issue others, as `openssl req -x509` makes them.
+pub fn ca_true(names: &[&str]) -> Identity {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    Identity {
+        key: key.serialize_pem(),
+        cert: params.self_signed(&key).unwrap().pem(),
+    }
+}
+
+/// One of those that are kept with the crate, because only `openssl` makes them: of version 1.
+pub fn version_1(name: &str) -> Identity {
+    let read = |end: &str| {
+        let root = env!("CARGO_MANIFEST_DIR");
+        std::fs::read_to_string(format!("{root}/src/tls/fixtures/{name}.{end}")).unwrap()
+    };
+    Identity {
+        key: read("pem"),
+        cert: read("crt"),
+    }
 }

@@ -5,25 +5,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tidewheel::net::EventKind;
-use tidewheel::tls::{self, ContextOptions, SecureContext, TlsConnectOptions, TlsVersion};
+use tidewheel::tls::{self, ContextOptions, SecureContext, TlsConnectOptions};
 
-use crate::common::{counter, run_on, Form, Script, Transport};
-use crate::scene::Scene;
-
-fn scene(version: TlsVersion, scenario: impl Fn(&Scene<'_>)) {
-    let builder = tidewheel::EventLoop::builder();
-    run_on(builder, Form::Closures, Transport::Tcp, &|world| {
-        scenario(&Scene::new(world, version));
-    });
-}
+use crate::common::{counter, Script};
+use crate::scene::{over_tcp, VERSIONS};
 
 #[test]
 fn a_thousand_handshakes_at_once() {
     const MANY: usize = 1000;
     // Both ends are in this process: as many as it may have descriptors for.
     let many = MANY.min(descriptors() / 2 - 50);
-    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-        scene(version, |scene| {
+    for version in VERSIONS {
+        over_tcp(version, |scene| {
             let server = scene.listen(scene.server_options());
             let (done, closed) = (counter(), counter());
             let count = Rc::clone(&done);
@@ -65,8 +58,8 @@ fn a_thousand_handshakes_at_once() {
 #[test]
 fn much_goes_both_ways_and_stays_what_it_was() {
     let mib: usize = std::env::var("TIDEWHEEL_BIG_MIB").map_or(16, |mib| mib.parse().unwrap());
-    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-        scene(version, |scene| {
+    for version in VERSIONS {
+        over_tcp(version, |scene| {
             let server = scene.serve_one(scene.server_options(), || Script::new("S").no_reader());
             server.on_secure_connection(|socket| {
                 socket.pipe(socket);
@@ -115,8 +108,8 @@ fn much_goes_both_ways_and_stays_what_it_was() {
 
 #[test]
 fn who_does_not_read_is_not_read_for() {
-    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-        scene(version, |scene| {
+    for version in VERSIONS {
+        over_tcp(version, |scene| {
             let server = scene.serve_one(scene.server_options(), || {
                 Script::new("S").on(EventKind::SecureConnect, |socket, _| {
                     socket.pause();

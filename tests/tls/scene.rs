@@ -7,7 +7,7 @@ use tidewheel::net::{Address, Server, Socket};
 use tidewheel::tls::{self, TlsConnectOptions, TlsOptions, TlsVersion};
 
 use crate::certs::{Authority, Identity};
-use crate::common::{each_case, Script, World};
+use crate::common::{each_case, run_on, Form, Script, Transport, World};
 
 pub struct Scene<'w> {
     pub world: &'w World,
@@ -16,12 +16,23 @@ pub struct Scene<'w> {
     pub own: Identity,
 }
 
+pub const VERSIONS: [TlsVersion; 2] = [TlsVersion::V1_2, TlsVersion::V1_3];
+
 /// Runs a scenario in each form, over TCP and UNIX sockets, with both versions of the protocol.
 #[track_caller]
 pub fn each_scene(scenario: impl Fn(&Scene<'_>)) {
-    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+    for version in VERSIONS {
         each_case(|world| scenario(&Scene::new(world, version)));
     }
+}
+
+/// Runs a scenario in one form, over TCP, with one version of the protocol.
+#[track_caller]
+pub fn over_tcp(version: TlsVersion, scenario: impl Fn(&Scene<'_>)) {
+    let builder = tidewheel::EventLoop::builder();
+    run_on(builder, Form::Closures, Transport::Tcp, &|world| {
+        scenario(&Scene::new(world, version));
+    });
 }
 
 impl<'w> Scene<'w> {
