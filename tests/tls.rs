@@ -13,6 +13,8 @@ mod handshakes;
 mod load;
 #[path = "tls/matrix.rs"]
 mod matrix;
+#[path = "tls/panics.rs"]
+mod panics;
 #[path = "tls/scene.rs"]
 mod scene;
 #[path = "tls/sockets.rs"]

@@ -47,9 +47,18 @@ impl LoopHandle {
 
     fn tell_secure(&self, key: Key) {
         let server = self.tls_server_of(key);
+        // Of a socket and of its server: two events, and a panic in the one keeps nobody from the other.
+        let rest = Rest {
+            handle: self,
+            tell: Some(move |handle: &LoopHandle| handle.tell_server_secure(server, key)),
+        };
         self.emit(key, EventKind::SecureConnect, |handler, socket| {
             handler.on_secure_connect(socket);
         });
+        rest.now();
+    }
+
+    fn tell_server_secure(&self, server: Option<Key>, key: Key) {
         let Some(server) = server else { return };
         let socket = self.socket_handle(key);
         self.emit_server(server, EventKind::SecureConnection, |callback| {
@@ -59,32 +68,46 @@ impl LoopHandle {
         });
     }
 
+    /// Each line is an event of its own, for the socket and for its server: a panic loses none of the others.
     fn tell_keys(&self, key: Key, lines: &str) {
         let server = self.tls_server_of(key);
-        let socket = self.socket_handle(key);
         for line in lines.lines() {
-            let mut audience = self.audience(key);
-            while let Some(next) = audience.next(|kind| kind == EventKind::KeyLog) {
-                let Next::Listener(mut lease) = next else {
-                    continue;
-                };
-                match &mut lease.callback {
-                    Some(SocketCallback::Text(call)) => call(&socket, line),
-                    Some(SocketCallback::TextOnce(_)) => {
-                        if let Some(SocketCallback::TextOnce(call)) = lease.callback.take() {
-                            call(&socket, line);
-                        }
-                    }
-                    _ => {}
-                }
+            let line: Rc<str> = line.into();
+            let of_server = Rc::clone(&line);
+            let inner = self.inner();
+            inner.defer(move |handle| handle.tell_key(key, &line));
+            if let Some(server) = server {
+                inner.defer(move |handle| handle.tell_server_key(server, key, &of_server));
             }
-            let Some(server) = server else { continue };
-            self.emit_server(server, EventKind::KeyLog, |callback| {
-                if let ServerCallback::KeyLog(call) = callback {
-                    call(&socket, line);
-                }
-            });
         }
+    }
+
+    fn tell_key(&self, key: Key, line: &str) {
+        let socket = self.socket_handle(key);
+        let mut audience = self.audience(key);
+        while let Some(next) = audience.next(|kind| kind == EventKind::KeyLog) {
+            let Next::Listener(mut lease) = next else {
+                continue;
+            };
+            match &mut lease.callback {
+                Some(SocketCallback::Text(call)) => call(&socket, line),
+                Some(SocketCallback::TextOnce(_)) => {
+                    if let Some(SocketCallback::TextOnce(call)) = lease.callback.take() {
+                        call(&socket, line);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn tell_server_key(&self, server: Key, key: Key, line: &str) {
+        let socket = self.socket_handle(key);
+        self.emit_server(server, EventKind::KeyLog, |callback| {
+            if let ServerCallback::KeyLog(call) = callback {
+                call(&socket, line);
+            }
+        });
     }
 
     fn ask_context(&self, key: Key) {
@@ -171,5 +194,28 @@ impl Drop for Judged<'_> {
             .reactor
             .borrow_mut()
             .tls_identity_judged(self.key, opinion);
+    }
+}
+
+/// What follows an event, whatever its listeners do.
+struct Rest<'a, F: FnOnce(&LoopHandle) + 'static> {
+    handle: &'a LoopHandle,
+    tell: Option<F>,
+}
+
+impl<F: FnOnce(&LoopHandle) + 'static> Rest<'_, F> {
+    fn now(mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(self.handle);
+        }
+    }
+}
+
+impl<F: FnOnce(&LoopHandle) + 'static> Drop for Rest<'_, F> {
+    /// A listener has panicked.
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            self.handle.inner().defer(tell);
+        }
     }
 }
