@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "tls/calls.rs"]
+mod calls;
 #[path = "tls/certs.rs"]
 mod certs;
 #[path = "tls/data.rs"]
