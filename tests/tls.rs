@@ -19,6 +19,9 @@ mod matrix;
 mod panics;
 #[path = "tls/scene.rs"]
 mod scene;
+#[cfg(feature = "sim")]
+#[path = "tls/simulated.rs"]
+mod simulated;
 #[path = "tls/sockets.rs"]
 mod sockets;
 #[path = "tls/upgrades.rs"]
