@@ -1,7 +1,11 @@
 //! TLS over real sockets.
 #![cfg(feature = "tls")]
 
+#[path = "common/child.rs"]
+mod child;
 mod common;
+#[path = "common/faults.rs"]
+mod faults;
 
 #[path = "tls/calls.rs"]
 mod calls;
@@ -15,6 +19,8 @@ mod handshakes;
 mod load;
 #[path = "tls/matrix.rs"]
 mod matrix;
+#[path = "tls/memory.rs"]
+mod memory;
 #[path = "tls/panics.rs"]
 mod panics;
 #[path = "tls/scene.rs"]
