@@ -159,9 +159,9 @@ pub(crate) struct Reactor {
     pub(crate) deferred: VecDeque<Deferred>,
     closing_sockets: VecDeque<Key>,
     closing_servers: VecDeque<Key>,
-    /// Ciphertext is read into it; empty until there is some.
+    /// What the layers of TLS share to read ciphertext into: gone with the last of them.
     #[cfg(feature = "tls")]
-    wire: Vec<u8>,
+    pub(crate) wire: std::rc::Weak<tls::Wire>,
     read_budget: usize,
     /// Referenced active sources.
     alive: usize,
@@ -207,7 +207,7 @@ impl Reactor {
             closing_sockets: VecDeque::new(),
             closing_servers: VecDeque::new(),
             #[cfg(feature = "tls")]
-            wire: Vec::new(),
+            wire: std::rc::Weak::new(),
             read_budget: settings.read_budget,
             alive: 0,
             reserve: Reserve::new(),

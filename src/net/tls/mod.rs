@@ -5,6 +5,8 @@ mod events;
 mod info;
 mod options;
 mod sni;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 

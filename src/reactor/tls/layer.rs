@@ -1,6 +1,8 @@
 //! A session between a stream and a connection, or between another session and a connection: TLS in TLS.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice, Write};
+use std::rc::Rc;
 
 use crate::arena::Key;
 use crate::sys::Stream;
@@ -10,8 +12,12 @@ use crate::tls::session::{Session, Wants, Written};
 /// Ciphertext of an upper session that is read at once from the one below.
 const INNER: usize = 32 * 1024;
 
+/// What ciphertext is read into; empty until there is some.
+pub(crate) type Wire = Cell<Vec<u8>>;
+
 pub(crate) struct Layer {
     pub(crate) session: Session,
+    pub(super) wire: Rc<Wire>,
     /// What it goes through; none: the stream.
     lower: Option<Box<Layer>>,
     /// Cleartext in records that the session below has, and the stream has not.
@@ -38,9 +44,10 @@ pub(super) struct Pulled {
 }
 
 impl Layer {
-    pub(super) fn new(session: Session, lower: Option<Box<Layer>>) -> Layer {
+    pub(super) fn new(session: Session, wire: Rc<Wire>, lower: Option<Box<Layer>>) -> Layer {
         Layer {
             session,
+            wire,
             lower,
             below: 0,
             asked: false,

@@ -25,6 +25,7 @@ use crate::tls::names::Contexts;
 use crate::tls::session::{ClientPlan, ServerPlan, Session, Wants};
 pub(crate) use layer::Layer;
 use layer::Pulled;
+pub(crate) use layer::Wire;
 
 /// What a session has to tell the program.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ impl Reactor {
     }
 
     fn tls_begin(&mut self, key: Key, mut session: Session, leftover: &[u8]) {
+        let wire = self.shared_wire();
         let Some(socket) = self.socket_mut(key) else {
             return;
         };
@@ -89,7 +91,7 @@ impl Reactor {
         }
         session.feed(leftover, &mut []);
         let lower = socket.tls.take();
-        socket.tls = Some(Box::new(Layer::new(session, lower)));
+        socket.tls = Some(Box::new(Layer::new(session, wire, lower)));
         if open {
             self.restore_read_interest(key);
         }
@@ -142,15 +144,24 @@ impl Reactor {
             return;
         };
         tls.handshakes += 1;
-        let mut layer = Layer::new(Session::server(&tls.plan), None);
-        layer.server = Some(server);
+        let session = Session::server(&tls.plan);
         let timeout = tls.timeout;
+        let mut layer = Layer::new(session, self.shared_wire(), None);
+        layer.server = Some(server);
         if let Some(socket) = self.socket_mut(key) {
             socket.tls = Some(Box::new(layer));
         }
         self.tls_set_timer(key, timeout);
         // Nobody has to listen for the handshake to be done.
         self.schedule(key);
+    }
+
+    fn shared_wire(&mut self) -> Rc<Wire> {
+        self.wire.upgrade().unwrap_or_else(|| {
+            let wire = Rc::default();
+            self.wire = Rc::downgrade(&wire);
+            wire
+        })
     }
 
     /// The transport of a socket is connected.
@@ -231,17 +242,20 @@ impl Reactor {
 
     fn tls_read(&mut self, key: Key, reads: bool, buffer: &mut [u8]) -> Step {
         let now = self.now;
-        if self.wire.is_empty() {
-            self.wire = vec![0; buffer.len()];
-        }
         let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
             return Step::Done;
         };
         let (Some(stream), Some(layer)) = (&socket.stream, &mut socket.tls) else {
             return Step::Done;
         };
+        let mut wire = layer.wire.take();
+        if wire.is_empty() {
+            wire.resize(buffer.len(), 0);
+        }
         let plain = if reads { buffer } else { &mut [] };
-        let pulled = match layer.pull(stream, &mut self.wire, plain) {
+        let result = layer.pull(stream, &mut wire, plain);
+        layer.wire.set(wire);
+        let pulled = match result {
             Ok(pulled) => pulled,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 socket.ready.readable = false;
