@@ -131,6 +131,7 @@ pub mod sim {
 }
 
 #[doc = include_str!("porting.md")]
+#[cfg_attr(feature = "tls", doc = include_str!("tls/porting.md"))]
 pub mod porting {}
 
 /// The programs of the README, tested with those of the docs.

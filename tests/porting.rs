@@ -22,6 +22,22 @@ const LATER: &str = "BlockList SocketAddress drop dropMaxConnection asyncDispose
                      setDefaultAutoSelectFamily getDefaultAutoSelectFamilyAttemptTimeout \
                      setDefaultAutoSelectFamilyAttemptTimeout";
 
+/// The functions, options, properties and events of `tls` in the manual of v0.10.
+const TLS: &str = "createServer connect createSecurePair getCiphers SLAB_BUFFER_SIZE CLIENT_RENEG_LIMIT pfx key passphrase \
+                   cert ca crl ciphers handshakeTimeout honorCipherOrder requestCert rejectUnauthorized NPNProtocols \
+                   SNICallback sessionIdContext secureProtocol servername socket secure Server secureConnection \
+                   clientError newSession resumeSession addContext CryptoStream CleartextStream secureConnect \
+                   authorized authorizationError getPeerCertificate getCipher";
+
+/// What came later.
+const LATER_TLS: &str = "createSecureContext TLSSocket checkServerIdentity rootCertificates DEFAULT_CIPHERS minVersion \
+                         maxVersion ALPNProtocols ALPNCallback secureContext session ticketKeys sessionTimeout \
+                         ecdhCurve dhparam pskCallback secureOptions sigalgs enableTrace tlsClientError keylog \
+                         OCSPRequest OCSPResponse setSecureContext getTicketKeys setTicketKeys encrypted \
+                         getPeerX509Certificate getCertificate getProtocol alpnProtocol exportKeyingMaterial \
+                         getSession isSessionReused getTLSTicket getFinished getPeerFinished getSharedSigalgs \
+                         getEphemeralKeyInfo renegotiate disableRenegotiation setMaxSendFragment setKeyCert";
+
 /// One row of a table: the names on Node's side, and the names in the rest of it.
 struct Row {
     line: String,
@@ -31,19 +47,23 @@ struct Row {
 
 #[test]
 fn the_page_has_every_name_of_the_manuals() {
-    let rows = rows("src/porting.md");
-    let has = |name: &&str| rows.iter().any(|row| row.node.contains(*name));
-    let missing: Vec<&str> = MANUAL
-        .split_whitespace()
-        .chain(LATER.split_whitespace())
-        .filter(|name| !has(name))
-        .collect();
-    assert!(missing.is_empty(), "{missing:?}");
+    let pages = [
+        ("src/porting.md", [MANUAL, LATER]),
+        ("src/tls/porting.md", [TLS, LATER_TLS]),
+    ];
+    for (page, names) in pages {
+        let rows = rows(page);
+        let has = |name: &&str| rows.iter().any(|row| row.node.contains(*name));
+        let all = names.iter().flat_map(|names| names.split_whitespace());
+        let missing: Vec<&str> = all.filter(|name| !has(name)).collect();
+        assert!(missing.is_empty(), "{page}: {missing:?}");
+    }
 }
 
 #[test]
 fn the_table_of_the_readme_agrees_with_the_page() {
-    let page = rows("src/porting.md");
+    let mut page = rows("src/porting.md");
+    page.extend(rows("src/tls/porting.md"));
     let readme = rows("README.md");
     let start = readme
         .iter()
