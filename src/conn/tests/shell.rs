@@ -128,7 +128,8 @@ impl Shell {
         names.collect::<Vec<_>>().join(" ")
     }
 
-    /// Why it ended, in a word: a code for an error.
+    /// Why it ended, in a word: a code for an error. The loop never asks.
+    #[cfg(test)]
     pub(super) fn cause(&self) -> String {
         match self.conn.cause() {
             None => "none".into(),
