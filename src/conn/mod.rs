@@ -218,7 +218,7 @@ impl Conn {
         self.state.flow()
     }
 
-    #[cfg(test)]
+    #[cfg_attr(not(test), allow(dead_code))] // The fuzz targets ask it as well.
     pub(crate) fn cause(&self) -> Option<Cause> {
         self.state.cause()
     }

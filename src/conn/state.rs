@@ -157,7 +157,7 @@ impl State {
     }
 
     /// Why it ended; `None` while it lives.
-    #[cfg(test)]
+    #[cfg_attr(not(test), allow(dead_code))] // The fuzz targets ask it as well.
     pub(crate) fn cause(&self) -> Option<Cause> {
         let ended = matches!(self.sides.phase, Phase::Closing | Phase::Closed);
         ended.then(|| match &self.failure {

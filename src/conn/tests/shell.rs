@@ -128,8 +128,7 @@ impl Shell {
         names.collect::<Vec<_>>().join(" ")
     }
 
-    /// Why it ended, in a word: a code for an error. The loop never asks.
-    #[cfg(test)]
+    /// Why it ended, in a word: a code for an error.
     pub(super) fn cause(&self) -> String {
         match self.conn.cause() {
             None => "none".into(),
