@@ -51,11 +51,11 @@ impl Payload<'_> {
     }
 }
 
-/// What the user chose for one connection. Every connection has them, so they are kept small: 4 GiB and more is no limit.
+/// What the user chose for one connection. Every connection has them, so they are kept small: 4 GiB and more is no limit,
+/// for which `u32::MAX` stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     high_water_mark: u32,
-    /// `u32::MAX`: none.
     max_queued: u32,
     pub(crate) allow_half_open: bool,
 }
@@ -86,14 +86,18 @@ impl Limits {
     }
 
     pub(crate) fn high_water_mark(&self) -> usize {
-        self.high_water_mark as usize
+        unpacked(self.high_water_mark)
     }
 
     pub(crate) fn max_queued(&self) -> usize {
-        match self.max_queued {
-            u32::MAX => usize::MAX,
-            bytes => bytes as usize,
-        }
+        unpacked(self.max_queued)
+    }
+}
+
+fn unpacked(limit: u32) -> usize {
+    match limit {
+        u32::MAX => usize::MAX,
+        bytes => bytes as usize,
     }
 }
 

@@ -29,3 +29,15 @@ fn half_open() -> Limits {
         ..Limits::default()
     }
 }
+
+#[test]
+fn limits_of_four_gibibytes_and_more_are_none() {
+    let most = u32::MAX as usize - 1;
+    assert_eq!(limits(most, most).high_water_mark(), most);
+    assert_eq!(limits(most, most).max_queued(), most);
+    for none in [u32::MAX as usize, 1 << 32, usize::MAX] {
+        assert_eq!(limits(none, none).high_water_mark(), usize::MAX);
+        assert_eq!(limits(none, none).max_queued(), usize::MAX);
+    }
+    assert_eq!(Limits::default().max_queued(), usize::MAX);
+}
