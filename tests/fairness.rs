@@ -8,8 +8,9 @@ mod kernel;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
-use common::{each_case_on, EventLoop, Peer, Script, World};
+use common::{counter, each_case, each_case_on, EventLoop, Peer, Script, World};
 use flow::pattern;
 use kernel::wait_unread;
 
@@ -79,6 +80,28 @@ fn a_hot_socket_reads_no_more_than_its_budget_of_times_before_the_others() {
     // However small the reads, there are at most 64 of them in one turn.
     let builder = EventLoop::builder().read_buffer(100);
     each_case_on(&builder, |world| expect_fair(world, 64));
+}
+
+#[test]
+fn a_server_accepts_no_more_than_its_budget_in_one_turn_though_more_come_meanwhile() {
+    each_case(|world| {
+        let accepted = counter();
+        let count = accepted.clone();
+        let server = world.server(move |socket| {
+            count.set(count.get() + 1);
+            socket.destroy();
+        });
+        world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+        let mut peers = Vec::new();
+        for turn in 1..=3 {
+            // Some of the last are left, for which it stands on the ready list; and the poll finds the new ones.
+            peers.extend((0..70).map(|_| world.peer(&server)));
+            world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+            assert_eq!(accepted.get(), 64 * turn);
+        }
+        server.close();
+        world.run();
+    });
 }
 
 #[test]

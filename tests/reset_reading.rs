@@ -9,13 +9,16 @@ mod kernel;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::{each_case, each_case_on, EventLoop, Peer, Script, Transport, World};
+use common::{each_case, each_case_on, each_form_tcp, EventLoop, Peer, Script, Transport, World};
 use flow::{after_turns, pattern, serve_then, Sink};
 use kernel::{wait_hang_up, wait_unread};
 use tidewheel::net::{self, ServerOptions, Socket, WriteStatus};
 
 /// What the peer sends before it resets: it fits into any receive buffer.
 const BEFORE: usize = 30_000;
+
+/// More than a kernel takes at once.
+const TOO_MUCH: usize = 16 * 1024 * 1024;
 
 /// One connection, which is handed to `then` once its peer has said `bytes` and reset it.
 fn reset_after(
@@ -79,6 +82,29 @@ fn a_write_that_meets_the_reset_first_does_not_cost_the_data_nor_make_it_an_end(
         };
         let trace = format!("data(30000) error({code}) close(true)");
         world.assert_trace("S", &trace);
+    });
+}
+
+#[test]
+fn the_read_says_that_the_peer_has_reset_also_when_bytes_wait_to_be_sent() {
+    each_form_tcp(|world| {
+        let note = world.noter();
+        let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
+        let taken = Rc::clone(&peer);
+        let script = || Script::new("S");
+        let server = serve_then(world, ServerOptions::default(), script, move |socket| {
+            let note = note.clone();
+            // The kernel takes some of it: the socket stands on the ready list, to be tried again.
+            let status = socket.write_then(vec![0; TOO_MUCH], move |_, result| {
+                note(&format!("S:{}", result.unwrap_err()));
+            });
+            assert_eq!(status, WriteStatus::Queued);
+            taken.take().unwrap().reset();
+            wait_hang_up(socket);
+        });
+        *peer.borrow_mut() = Some(world.peer(&server));
+        world.run();
+        world.assert_trace("S", "error(ECONNRESET) read ECONNRESET close(true)");
     });
 }
 

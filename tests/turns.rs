@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use census::EventLoop;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use tidewheel::net;
+use tidewheel::net::{self, Socket};
 use tidewheel::{Code, LoopHandle};
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -52,6 +52,41 @@ fn immediates_run_after_the_events_of_the_kernel_and_before_close() {
         "close",
     ];
     assert_eq!(*log.borrow(), expected);
+}
+
+/// A callback before its turn resumes it, or leaves bytes of it to be sent: that costs it no turn.
+#[test]
+fn a_socket_that_the_poll_has_found_has_its_turn_whatever_others_do_to_it_first() {
+    let acts: [fn(&Socket); 3] = [
+        |_| {},
+        |socket| {
+            socket.pause().resume();
+        },
+        |socket| {
+            socket.write(vec![0; 1024 * 1024]);
+        },
+    ];
+    for act in acts {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let note = noter(&log);
+        let (first, far_first) = net::pair(&event_loop).unwrap();
+        let (second, far_second) = net::pair(&event_loop).unwrap();
+        let (on_first, on_second, other) = (note.clone(), note, second.clone());
+        first.on_data(move |socket, _| {
+            on_first("first");
+            act(&other);
+            let note = on_first.clone();
+            let handle = socket.event_loop();
+            handle.set_immediate(move |_| note("immediate"));
+        });
+        second.on_data(move |_, _| on_second("second"));
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        far_first.write("x");
+        far_second.write("x");
+        event_loop.turn(None).unwrap();
+        assert_eq!(*log.borrow(), ["first", "second", "immediate"]);
+    }
 }
 
 #[test]

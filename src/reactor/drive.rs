@@ -125,7 +125,6 @@ impl Reactor {
             return Plain::Other;
         };
         let plain = wake == Wake::READABLE
-            && !socket.queued
             && socket.conn.is_plain()
             && !socket.ready.hung_up
             && !socket.ready.urgent;

@@ -12,7 +12,8 @@ pub(super) struct ReadyList {
     batch: Vec<Key>,
     /// How far the batch has come.
     next: usize,
-    /// What the poll has found. Its sources come after the batch, and are not looked up before their turn.
+    /// What the poll has found of others. They come after the batch, and where there is none (nearly always) they are
+    /// not looked up before their turn.
     woken: Vec<Wakeup>,
     next_woken: usize,
     waiting: Vec<Key>,
@@ -91,6 +92,24 @@ impl Reactor {
     /// What is on the ready list now is the batch; what comes later belongs to the next.
     pub(crate) fn begin_batch(&mut self) {
         self.ready.begin_batch();
+        if !self.ready.batch.is_empty() {
+            self.merge_wakeups();
+        }
+    }
+
+    /// A source of the batch that the poll has found, too, knows so when its turn comes, and has no second one.
+    #[inline(never)]
+    fn merge_wakeups(&mut self) {
+        let Reactor { ready, sources, .. } = self;
+        ready
+            .woken
+            .retain(|woken| match sources.get_mut(woken.key) {
+                Some(source) if source.is_queued() => {
+                    source.note(woken.wake);
+                    false
+                }
+                _ => true,
+            });
     }
 
     /// Works on until there is something to deliver. `None`: the batch is done. What is read goes into `buffer`.
@@ -160,35 +179,21 @@ impl Reactor {
             // It closed after the kernel reported it.
             return Step::Done;
         };
-        if let Source::Socket(socket) = source {
-            if wake != Wake::NOT && !socket.has_turn(wake) {
-                return Step::Done;
-            }
-            #[cfg(feature = "tls")]
-            if socket.tls.is_some() && socket.conn.is_open() {
-                return self.tls_step(key, buffer);
-            }
-            let work = socket.work(buffer, now);
-            return self.step_socket(key, work);
+        if wake != Wake::NOT {
+            source.note(wake);
         }
-        self.step_other(key, wake)
-    }
-
-    fn step_other(&mut self, key: Key, wake: Wake) -> Step {
-        match self.sources.get_mut(key) {
-            Some(Source::Server(server)) => {
-                server.queued &= !wake.has(Wake::LISTED);
-                server.readable |= wake != Wake::NOT && wake != Wake::LISTED;
-                self.step_server(key)
+        match source {
+            Source::Socket(socket) => {
+                #[cfg(feature = "tls")]
+                if socket.tls.is_some() && socket.conn.is_open() {
+                    return self.tls_step(key, buffer);
+                }
+                let work = socket.work(buffer, now);
+                self.step_socket(key, work)
             }
-            Some(Source::Watch(watch)) => {
-                watch.queued &= !wake.has(Wake::LISTED);
-                watch.ready.readable |= wake.has(Wake::READABLE);
-                watch.ready.writable |= wake.has(Wake::WRITABLE);
-                watch.ready.hung_up |= wake.has(Wake::HUNG_UP);
-                self.step_watch(key)
-            }
-            _ => Step::Done,
+            Source::Server(_) => self.step_server(key),
+            Source::Watch(_) => self.step_watch(key),
+            Source::Timer(_) => Step::Done,
         }
     }
 
@@ -202,9 +207,39 @@ impl Reactor {
     }
 }
 
+impl Source {
+    /// Whether it stands on the ready list.
+    fn is_queued(&self) -> bool {
+        match self {
+            Source::Socket(socket) => socket.queued,
+            Source::Server(server) => server.queued,
+            Source::Watch(watch) => watch.queued,
+            Source::Timer(_) => false,
+        }
+    }
+
+    /// Notes why it was woken.
+    #[inline]
+    fn note(&mut self, wake: Wake) {
+        match self {
+            Source::Socket(socket) => socket.note(wake),
+            Source::Server(server) => {
+                server.queued &= !wake.has(Wake::LISTED);
+                server.readable |= wake != Wake::LISTED;
+            }
+            Source::Watch(watch) => {
+                watch.queued &= !wake.has(Wake::LISTED);
+                watch.ready.readable |= wake.has(Wake::READABLE);
+                watch.ready.writable |= wake.has(Wake::WRITABLE);
+                watch.ready.hung_up |= wake.has(Wake::HUNG_UP);
+            }
+            Source::Timer(_) => {}
+        }
+    }
+}
+
 impl SocketSource {
-    /// Notes why it was woken. False: it stands on the ready list, and has its turn when that is due.
-    fn has_turn(&mut self, wake: Wake) -> bool {
+    fn note(&mut self, wake: Wake) {
         self.queued &= !wake.has(Wake::LISTED);
         let hung_up = wake.has(Wake::HUNG_UP);
         let bits = &mut self.ready;
@@ -217,6 +252,5 @@ impl SocketSource {
             self.vain_wakeups = self.vain_wakeups.saturating_add(1);
             bits.peek_due |= self.vain_wakeups >= VAIN_WAKEUPS;
         }
-        !self.queued
     }
 }
