@@ -67,6 +67,12 @@ impl Inner {
         }
     }
 
+    /// Something is deferred, or to be dropped.
+    #[inline]
+    fn has_chores(&self) -> bool {
+        self.reactor.borrow().has_chores() || self.face.borrow().has_trash()
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         !self.is_dead()
             && (self.reactor.borrow().is_alive()
@@ -310,7 +316,15 @@ impl EventLoop {
     }
 
     /// One batch of what waits for the running callback to return. What it defers belongs to the next batch.
+    #[inline]
     fn run_deferred(&self) {
+        let inner = self.inner();
+        if inner.has_chores() {
+            self.run_chores();
+        }
+    }
+
+    fn run_chores(&self) {
         let inner = self.inner();
         inner.drop_trash();
         let mut left = inner.reactor.borrow().deferred.len();

@@ -304,6 +304,12 @@ impl Reactor {
         Ok(())
     }
 
+    /// Something is deferred, or to be dropped between callbacks.
+    #[inline]
+    pub(crate) fn has_chores(&self) -> bool {
+        !self.deferred.is_empty() || self.has_released()
+    }
+
     /// Nothing here needs another turn at once.
     pub(crate) fn is_idle(&self) -> bool {
         self.ready.is_empty()
@@ -348,6 +354,7 @@ impl Reactor {
         )
     }
 
+    #[inline]
     pub(crate) fn has_released(&self) -> bool {
         !self.released.is_empty() || !self.retired.is_empty()
     }

@@ -13,7 +13,7 @@ use crate::sys::{Listener, Sockets, Stream};
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::{MemEvent, Sim};
 
-/// The token of the waker: no key ever has it.
+/// The token of the waker: no key ever has it, so it finds nothing.
 const WAKER: Token = Token(usize::MAX);
 
 const _: () = assert!(
@@ -183,7 +183,8 @@ impl Poller {
     pub(crate) fn wakeups(&self, mut each: impl FnMut(Wakeup)) {
         match self {
             Poller::Mio { events, .. } => {
-                for event in events.iter().filter(|event| event.token() != WAKER) {
+                // The waker's comes along: it finds no source, as that of one that has closed.
+                for event in events {
                     let key = Key::from_token(event.token().0 as u64);
                     let (writable, urgent) = (event.is_writable(), event.is_priority());
                     let hung_up = event.is_read_closed() || event.is_error();

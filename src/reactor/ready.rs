@@ -34,8 +34,7 @@ impl ReadyList {
 
     /// All that waits is the batch now, behind what a panic has left of the last one.
     fn begin_batch(&mut self) {
-        self.batch.drain(..self.next);
-        self.next = 0;
+        forget(&mut self.batch, &mut self.next);
         if self.batch.is_empty() {
             std::mem::swap(&mut self.batch, &mut self.waiting);
         } else {
@@ -54,6 +53,17 @@ impl ReadyList {
         self.next_woken += 1;
         Some((woken.key, woken.wake))
     }
+}
+
+/// Takes off the list what is done, which is all of it but after a panic.
+#[inline]
+fn forget<T>(list: &mut Vec<T>, done: &mut usize) {
+    if *done == list.len() {
+        list.clear();
+    } else {
+        list.drain(..*done);
+    }
+    *done = 0;
 }
 
 /// The source at work and what is left of its budget.
@@ -201,8 +211,7 @@ impl Reactor {
     #[inline(never)]
     pub(super) fn take_wakeups(&mut self) {
         let ready = &mut self.ready;
-        ready.woken.drain(..ready.next_woken);
-        ready.next_woken = 0;
+        forget(&mut ready.woken, &mut ready.next_woken);
         self.poller.wakeups(|wakeup| ready.woken.push(wakeup));
     }
 }

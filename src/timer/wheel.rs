@@ -92,8 +92,17 @@ impl<T> Wheel<T> {
 
     /// Moves time on to `now` and appends every timer whose deadline is not later to the due list, in order of deadline
     /// and, among equals, of arming. Time never goes back: an earlier `now` counts as the present tick.
+    #[inline]
     pub(crate) fn advance(&mut self, now: u64) {
         let now = now.max(self.elapsed);
+        if self.is_empty() {
+            self.elapsed = now;
+        } else {
+            self.advance_timers(now);
+        }
+    }
+
+    fn advance_timers(&mut self, now: u64) {
         self.settle_late();
         self.advance_levels(now);
         let beyond_horizon = now >> HORIZON_BITS != self.elapsed >> HORIZON_BITS;
