@@ -42,7 +42,7 @@ fn cases(usage: ExtendedKeyUsagePurpose, other_usage: ExtendedKeyUsagePurpose) -
     let mut chained = missing.clone();
     chained.cert += &between.pem();
     let may_issue = ca_true(&["localhost"]);
-    let old = version_1("v1-server");
+    let old = version_1();
     let (pem, other) = (ca.pem(), Authority::new("other").pem());
     let case = |what, shown: &Identity, ca: &str, fault| Case {
         what,
