@@ -20,14 +20,14 @@ use crate::error::{Code, Error, Result};
 use crate::reactor::{DialPlan, Target, TlsServer};
 use crate::tls::context::{ClientWishes, ServerWishes};
 use crate::tls::names::Contexts;
-use crate::tls::session::{ClientPlan, Common, ServerPlan};
+use crate::tls::session::{ClientPlan, ServerPlan};
 use crate::tls::SecureContext;
 
 pub use info::TlsInfo;
 pub use options::{ContextOptions, StartTls, TlsConnectOptions, TlsOptions};
 pub use sni::SniReply;
 
-use options::{IdentityCheck, SniCallback};
+use options::{IdentityCheck, KeyLogger, SniCallback};
 
 /// What is kept of the program's for one socket.
 #[derive(Default)]
@@ -139,7 +139,7 @@ pub fn create_server(
             wishes,
         }));
     }
-    if let Some(log) = options.key_log.clone() {
+    if let Some(log) = options.side.key_log.clone() {
         server.on_keylog(move |socket, line| log(socket, line));
     }
     server.on_secure_connection(on_secure_connection);
@@ -151,19 +151,16 @@ impl TlsOptions {
     fn wishes(&self) -> ServerWishes {
         ServerWishes {
             request_cert: self.request_cert,
-            reject: self.reject_unauthorized,
+            reject: self.side.reject_unauthorized,
             honor_cipher_order: self.honor_cipher_order,
-            alpn: self.alpn.clone(),
+            alpn: self.side.alpn.clone(),
         }
     }
 
     /// Everything checked.
     fn plan(&self) -> Result<(ServerPlan, ServerWishes)> {
         let wishes = self.wishes();
-        let context = match &self.context {
-            Some(context) => context.clone(),
-            None => SecureContext::make(&self.ingredients)?,
-        };
+        let context = self.side.context()?;
         if !context.has_keys() && self.sni.is_none() {
             let message = "a TLS server needs a certificate: set `key` and `cert`";
             return Err(Error::new(Code::InvalidArgValue, message));
@@ -175,10 +172,7 @@ impl TlsOptions {
         let plan = ServerPlan {
             contexts,
             own_choice: self.sni.is_some(),
-            common: Common {
-                key_log: self.key_log.is_some(),
-                strict_end: self.strict_end,
-            },
+            common: self.side.common(),
         };
         Ok((plan, wishes))
     }
@@ -196,24 +190,18 @@ impl TlsConnectOptions {
                 let message = format!("servername: {host:?} is neither a host name nor an address");
                 Error::new(Code::InvalidArgValue, message)
             })?;
-        let context = match &self.context {
-            Some(context) => context.clone(),
-            None => SecureContext::make(&self.ingredients)?,
-        };
+        let context = self.side.context()?;
         let wishes = ClientWishes {
-            reject: self.reject_unauthorized,
+            reject: self.side.reject_unauthorized,
             own_identity: self.identity.is_some(),
             send_name: self.servername.as_deref() != Some(""),
-            alpn: self.alpn.clone(),
+            alpn: self.side.alpn.clone(),
         };
         Ok(ClientPlan {
             side: context.client(&wishes)?,
             host,
             name,
-            common: Common {
-                key_log: self.key_log.is_some(),
-                strict_end: self.strict_end,
-            },
+            common: self.side.common(),
         })
     }
 }
@@ -293,7 +281,7 @@ impl Socket {
             |tls| tls.identity.clone_from(&options.identity),
             options.identity.is_some(),
         );
-        self.log_keys(options.key_log.clone());
+        self.log_keys(options.side.key_log.clone());
     }
 
     fn tls_as_server(
@@ -314,7 +302,7 @@ impl Socket {
         let sni = options.sni.clone().map(|sni| (sni, wishes));
         let needed = sni.is_some();
         self.keep_tls(|tls| tls.sni = sni, needed);
-        self.log_keys(options.key_log.clone());
+        self.log_keys(options.side.key_log.clone());
     }
 
     fn keep_tls(&self, change: impl FnOnce(&mut SocketTls), needed: bool) {
@@ -329,7 +317,7 @@ impl Socket {
         }
     }
 
-    fn log_keys(&self, log: Option<options::KeyLogger>) {
+    fn log_keys(&self, log: Option<KeyLogger>) {
         if let Some(log) = log {
             self.on_keylog(move |socket, line| log(socket, line));
         }

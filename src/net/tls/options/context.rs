@@ -1,0 +1,105 @@
+//! What makes a context.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::tls::context::Ingredients;
+use crate::tls::{Material, SecureContext, TlsVersion};
+
+/// The setters of what makes a context, for each type that may make one.
+macro_rules! context_setters {
+    ($($at:ident).+) => {
+        /// Our private key (`key`). Further calls add keys of other kinds, each with its `cert`.
+        pub fn key(mut self, key: impl Into<Material>) -> Self {
+            self.$($at).+.keys.push((key.into(), None));
+            self
+        }
+
+        /// As [`key`](Self::key), under a passphrase of its own, which goes before the common one.
+        pub fn key_with_passphrase(
+            mut self,
+            key: impl Into<Material>,
+            passphrase: impl Into<String>,
+        ) -> Self {
+            let key = (key.into(), Some(passphrase.into()));
+            self.$($at).+.keys.push(key);
+            self
+        }
+
+        /// Our certificate, followed by those of its issuers (`cert`). Further calls add certificates for other keys.
+        pub fn cert(mut self, cert: impl Into<Material>) -> Self {
+            self.$($at).+.certs.push(cert.into());
+            self
+        }
+
+        /// Whom to trust, in place of the roots that come with the crate, which are Mozilla's (`ca`). Further calls add
+        /// to it. A certificate given here is trusted also as the peer's own, so a self-signed one may be given, even
+        /// of X.509 version 1.
+        pub fn ca(mut self, ca: impl Into<Material>) -> Self {
+            self.$($at).+.ca.get_or_insert_default().push(ca.into());
+            self
+        }
+
+        /// What opens the encrypted keys (`passphrase`).
+        pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
+            self.$($at).+.passphrase = Some(passphrase.into());
+            self
+        }
+
+        /// Which ciphers may be used, in OpenSSL's language of lists (`ciphers`). Those of TLS 1.3 are meant by their
+        /// full names only, and a list without any of them turns TLS 1.3 off. Default: all nine that there are.
+        pub fn ciphers(mut self, list: impl Into<String>) -> Self {
+            self.$($at).+.ciphers = Some(list.into());
+            self
+        }
+
+        /// The versions by the name of one of OpenSSL's functions (`secureProtocol`): `TLS_method`, `TLSv1_2_method` or
+        /// `SSLv23_method`, which is TLS 1.2 too. What is older is insecure and refused.
+        pub fn secure_protocol(mut self, method: impl Into<String>) -> Self {
+            self.$($at).+.secure_protocol = Some(method.into());
+            self
+        }
+
+        /// The oldest version to speak (`minVersion`). Default: TLS 1.2.
+        pub fn min_version(mut self, version: TlsVersion) -> Self {
+            self.$($at).+.min_version = Some(version);
+            self
+        }
+
+        /// The newest version to speak (`maxVersion`). Default: TLS 1.3.
+        pub fn max_version(mut self, version: TlsVersion) -> Self {
+            self.$($at).+.max_version = Some(version);
+            self
+        }
+    };
+}
+pub(super) use context_setters;
+
+/// What a [`SecureContext`] is made from.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub struct ContextOptions {
+    pub(crate) ingredients: Ingredients,
+}
+
+impl ContextOptions {
+    context_setters!(ingredients);
+}
+
+impl SecureContext {
+    /// Reads and checks what is given.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be read, does not fit together or is not supported, with what would be.
+    pub fn new(options: ContextOptions) -> Result<SecureContext> {
+        SecureContext::make(&options.ingredients)
+    }
+}
+
+/// Shows neither keys nor passphrases.
+impl fmt::Debug for ContextOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContextOptions").finish_non_exhaustive()
+    }
+}

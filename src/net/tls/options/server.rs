@@ -1,0 +1,130 @@
+//! How a TLS server treats its connections.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::context::context_setters;
+use super::side::{side_setters, Side};
+use super::{pass_on, pass_on_socket};
+use crate::net::tls::SniReply;
+use crate::net::{ServerOptions, Socket};
+use crate::tls::{Material, SecureContext, TlsVersion};
+
+/// Node's default for the time of a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// As many handshakes a server has under way at most: enough for a burst, and less than descriptors.
+const MAX_HANDSHAKES: usize = 4096;
+
+pub(in crate::net) type SniCallback = Rc<dyn Fn(&Socket, &str, SniReply)>;
+
+/// How a TLS server treats its connections: all of [`ServerOptions`], and what TLS adds.
+///
+/// ```
+/// use std::path::Path;
+/// use tidewheel::tls::TlsOptions;
+///
+/// let options = TlsOptions::default()
+///     .key(Path::new("server.pem"))
+///     .cert(Path::new("server.crt"));
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct TlsOptions {
+    pub(in crate::net) server: ServerOptions,
+    pub(in crate::net) side: Side,
+    pub(in crate::net) contexts: Vec<(String, SecureContext)>,
+    pub(in crate::net) request_cert: bool,
+    pub(in crate::net) handshake_timeout: Duration,
+    pub(in crate::net) max_handshakes: usize,
+    pub(in crate::net) honor_cipher_order: bool,
+    pub(in crate::net) sni: Option<SniCallback>,
+}
+
+impl Default for TlsOptions {
+    fn default() -> Self {
+        TlsOptions {
+            server: ServerOptions::default(),
+            side: Side::default(),
+            contexts: Vec::new(),
+            request_cert: false,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            max_handshakes: MAX_HANDSHAKES,
+            honor_cipher_order: true,
+            sni: None,
+        }
+    }
+}
+
+impl TlsOptions {
+    context_setters!(side.ingredients);
+    side_setters!();
+
+    /// Whether clients are asked for a certificate (`requestCert`). Default: false.
+    pub fn request_cert(mut self, request: bool) -> Self {
+        self.request_cert = request;
+        self
+    }
+
+    /// With [`request_cert`](Self::request_cert): whether a client without a certificate that verifies is refused
+    /// (`rejectUnauthorized`). Default: true.
+    pub fn reject_unauthorized(mut self, reject: bool) -> Self {
+        self.side.reject_unauthorized = reject;
+        self
+    }
+
+    /// How long a handshake may take before the connection is closed with `tls_client_error` (`handshakeTimeout`).
+    /// Zero: as long as it likes. Default: 120 seconds.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
+        self
+    }
+
+    /// How many handshakes may be under way; who connects beyond waits in the kernel's backlog until one is done.
+    /// Node has no such limit. Default: 4096.
+    pub fn max_handshakes(mut self, limit: usize) -> Self {
+        self.max_handshakes = limit.max(1);
+        self
+    }
+
+    /// Whether the server's order of ciphers decides and not the client's (`honorCipherOrder`). Default: true.
+    pub fn honor_cipher_order(mut self, honor: bool) -> Self {
+        self.honor_cipher_order = honor;
+        self
+    }
+
+    /// Chooses the context for the name a client asks for, now or later (`SNICallback`). Clients that ask for none get
+    /// the context of these options. It goes before [`add_context`](Self::add_context).
+    pub fn sni_callback(mut self, choose: impl Fn(&Socket, &str, SniReply) + 'static) -> Self {
+        self.sni = Some(Rc::new(choose));
+        self
+    }
+
+    /// A context for clients that ask for `name`, which may have a `*` in its first label; see
+    /// [`Server::add_context`](crate::net::Server::add_context).
+    pub fn add_context(mut self, name: impl Into<String>, context: &SecureContext) -> Self {
+        self.contexts.push((name.into(), context.clone()));
+        self
+    }
+}
+
+/// The options of the sockets below.
+impl TlsOptions {
+    pass_on_socket!(server: ServerOptions);
+    pass_on! {
+        server: ServerOptions,
+        pause_on_connect(pause: bool),
+    }
+}
+
+/// Shows neither keys nor passphrases.
+impl fmt::Debug for TlsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsOptions")
+            .field("server", &self.server)
+            .field("request_cert", &self.request_cert)
+            .field("reject_unauthorized", &self.side.reject_unauthorized)
+            .finish_non_exhaustive()
+    }
+}
