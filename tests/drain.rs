@@ -59,6 +59,21 @@ fn there_is_no_drain_after_end() {
 }
 
 #[test]
+fn none_is_owed_any_more_after_end() {
+    each_case(|world| {
+        let server = serve(world, Script::new("S"), |socket| {
+            fill(socket);
+            assert!(socket.need_drain());
+            socket.end();
+            assert!(!socket.need_drain());
+        });
+        world.client(&server, Script::new("C"));
+        world.run();
+        world.assert_trace("S", "finish end close(false)");
+    });
+}
+
+#[test]
 fn there_is_no_drain_after_destroy() {
     each_case(|world| {
         let server = serve(world, Script::new("S"), |socket| {

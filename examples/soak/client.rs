@@ -10,11 +10,12 @@ use std::time::Duration;
 use tidewheel::net::{self, Address, ConnectOptions, Socket, WriteStatus};
 use tidewheel::{Code, Error, EventLoop, LoopHandle, Result};
 
+use crate::owed::{self, Patience, Watch};
 use crate::pattern::{Dice, Pattern, Sum};
 use crate::request::{Request, Task, FAREWELL};
 use crate::server::Places;
 use crate::system::narrow;
-use crate::tally::Tally;
+use crate::tally::{Held, Tally};
 use crate::STUCK;
 
 /// How often it is looked whether there are as many as there should be, and how many are begun at once.
@@ -33,6 +34,8 @@ pub fn run(places: Places, nobody: Vec<Address>, count: u64, tally: &Arc<Tally>)
     let event_loop = EventLoop::new()?;
     let shared = Arc::clone(tally);
     event_loop.on_unhandled_error(move |_, error| shared.unexpected(&format!("client: {error}")));
+    let watch = Rc::new(Watch::new(tally));
+    let looks = Rc::clone(&watch).begin(&event_loop);
     let (shared, dice) = (Arc::clone(tally), RefCell::new(Dice::new(1)));
     event_loop.set_interval(TOP_UP, move |timer| {
         if shared.is_stopping() {
@@ -45,12 +48,14 @@ pub fn run(places: Places, nobody: Vec<Address>, count: u64, tally: &Arc<Tally>)
                 &places,
                 &nobody,
                 &mut dice.borrow_mut(),
+                &watch,
                 &shared,
             );
         }
     });
     event_loop.run()?;
-    crate::check_empty(&event_loop, tally, "client");
+    looks.clear();
+    crate::check_empty(&event_loop, tally, "client", &tally.client_closures);
     Ok(())
 }
 
@@ -86,9 +91,10 @@ struct Client {
     ended: bool,
     error: Option<Error>,
     callbacks: Rc<Cell<usize>>,
+    patience: Patience,
 }
 
-type Shared = Rc<RefCell<Client>>;
+type Shared = Held<Rc<RefCell<Client>>>;
 
 impl Drop for Client {
     fn drop(&mut self) {
@@ -101,6 +107,7 @@ fn begin(
     places: &Places,
     nobody: &[Address],
     dice: &mut Dice,
+    watch: &Watch,
     tally: &Arc<Tally>,
 ) {
     let role = match dice.below(100) {
@@ -127,6 +134,7 @@ fn begin(
         role => role,
     };
     let client = Rc::new(RefCell::new(Client::new(role, asks, dice.roll(), tally)));
+    let client = Held::new(client, &tally.client_closures);
     let options = ConnectOptions::from(place)
         .allow_half_open(role == Role::Polite(Task::Upload))
         .no_delay(dice.one_in(2))
@@ -137,6 +145,9 @@ fn begin(
     };
     let socket = net::connect(handle, options, |_| {});
     listen(&client, &socket);
+    if dice.one_in(2) {
+        watch.add(&socket, None);
+    }
     if asks {
         let head = client.borrow().request.encode();
         socket.write(head.to_vec());
@@ -144,7 +155,7 @@ fn begin(
 }
 
 fn listen(client: &Shared, socket: &Socket) {
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_connect(move |socket| {
         let wait = {
             let mut client = own.borrow_mut();
@@ -161,24 +172,31 @@ fn listen(client: &Shared, socket: &Socket) {
             });
         }
     });
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_data(move |socket, data| receive(&own, socket, data));
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_drain(move |socket| think(&own, socket));
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_end(move |_| own.borrow_mut().ended = true);
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_timeout(move |socket| {
         let client = own.borrow();
+        if !client.patience.is_up(socket) {
+            socket.set_timeout(STUCK);
+            return;
+        }
         let (role, left, at) = (client.role, client.left, client.to_receive.at());
         let state = socket.ready_state();
-        let what = format!("{role:?}: nothing moves, {state:?}, {left} left to send, {at} came");
+        let (queued, lying) = (socket.buffer_size(), owed::of(socket));
+        let what = format!(
+            "{role:?}: nothing moves, {state:?}, {left} left to send, {at} came, {queued} queued, {lying:?}"
+        );
         client.tally.unexpected(&what);
         socket.destroy();
     });
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_error(move |_, error| own.borrow_mut().error = Some(error.clone()));
-    let own = Rc::clone(client);
+    let own = client.clone();
     socket.on_close(move |socket, had_error| own.borrow().judge(socket, had_error));
 }
 
@@ -225,6 +243,7 @@ impl Client {
             ended: false,
             error: None,
             callbacks: Rc::default(),
+            patience: Patience::default(),
             dice,
         }
     }
@@ -305,7 +324,7 @@ fn leave(client: &Shared, socket: &Socket) {
 
 /// Does it in so many milliseconds, if the socket is still there.
 fn later(client: &Shared, socket: &Socket, millis: u64, act: fn(&Shared, &Socket)) {
-    let (own, socket) = (Rc::clone(client), socket.clone());
+    let (own, socket) = (client.clone(), socket.clone());
     let handle = socket.event_loop().clone();
     handle.set_timeout(Duration::from_millis(millis), move |_| {
         if !socket.destroyed() {
@@ -359,7 +378,7 @@ fn write(client: &mut Client, socket: &Socket) -> WriteStatus {
     match client.dice.below(3) {
         0 => socket.write(bytes),
         1 => {
-            let callbacks = Rc::clone(&client.callbacks);
+            let callbacks = Held::new(Rc::clone(&client.callbacks), &client.tally.client_closures);
             callbacks.set(callbacks.get() + 1);
             socket.write_then(bytes, move |_, _| callbacks.set(callbacks.get() - 1))
         }

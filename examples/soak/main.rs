@@ -4,9 +4,10 @@
 //! that end one side first, downloads by slow readers, sockets piped into themselves and through others, silence until
 //! the server's timeout, resets and departures in the middle, dials at which nobody answers. Every byte is compared with
 //! the one that was to come. Exit status 0: all of them came, no fault was met but those that were meant, and neither
-//! memory nor descriptors grew.
+//! memory nor descriptors nor the number of closures grew, and no loop left undone what it could do.
 
 mod client;
+mod owed;
 mod pattern;
 mod request;
 mod server;
@@ -23,10 +24,10 @@ use std::time::{Duration, Instant};
 
 use tidewheel::{EventLoop, Result};
 
-use tally::Tally;
+use tally::{Count, Tally};
 
 const USAGE: &str = "soak [SECONDS] [CONNECTIONS]";
-/// A connection on which nothing moves for so long hangs.
+/// A connection on which nothing moves for so long hangs, if it has something to move. In the kernel, too: see `owed`.
 const STUCK: Duration = Duration::from_secs(60);
 /// What is left for the last connections after the end.
 const DRAIN: Duration = Duration::from_secs(120);
@@ -141,6 +142,7 @@ struct Sample {
     live: u64,
     resident: u64,
     descriptors: u64,
+    closures: u64,
 }
 
 /// Tells how it goes, until it is over.
@@ -155,6 +157,7 @@ fn watch(seconds: u64, tally: &Tally) -> Vec<Sample> {
             live: tally.live.get(),
             resident: system::resident(),
             descriptors: system::descriptors(),
+            closures: tally.closures(),
         });
         if second % PROGRESS == 0 {
             println!("{}", line(second, tally));
@@ -167,7 +170,7 @@ fn line(second: u64, tally: &Tally) -> String {
     let mib = |count: &tally::Count| count.get() >> 20;
     format!(
         "{second:>5} s  {} open, {} begun, {} complete, {} faults met, {} busy, {} UNEXPECTED  {} MiB sent, {} MiB \
-         received  {:.1} MiB resident, {} descriptors",
+         received  {:.1} MiB resident, {} descriptors, {} closures",
         tally.live.get(),
         tally.begun.get(),
         tally.complete.get(),
@@ -178,6 +181,7 @@ fn line(second: u64, tally: &Tally) -> String {
         mib(&tally.received),
         system::resident() as f64 / 1024.0,
         system::descriptors(),
+        tally.closures(),
     )
 }
 
@@ -206,9 +210,11 @@ fn check(tally: &Tally, faults: &mut Vec<String>) {
         tally.live.get(),
         tally.served_live.get(),
     );
-    if tally.live.get() > 0 {
+    if tally.live.get() + tally.closures() > 0 {
         faults.push("closures are left".into());
     }
+    let (looks, due) = (tally.looks.get(), tally.due.get());
+    println!("looks at sockets: {looks}, and at {due} of them the next turn had something to do");
     if tally.unexpected.get() > 0 {
         faults.push(format!("{} things unexpected", tally.unexpected.get()));
     }
@@ -240,14 +246,17 @@ fn check_flat(samples: &[Sample], faults: &mut Vec<String>) {
     };
     flat("resident KiB", |sample| sample.resident, SLACK_KIB);
     flat("descriptors", |sample| sample.descriptors, OTHERS);
+    flat("closures", |sample| sample.closures, OTHERS);
 }
 
-/// A loop that has ended holds nothing.
-fn check_empty(event_loop: &EventLoop, tally: &Tally, name: &str) {
+/// A loop that has ended holds nothing. Asked while it is there: with it goes all that it has kept.
+fn check_empty(event_loop: &EventLoop, tally: &Tally, name: &str, closures: &Count) {
     // One turn frees what the last calls let go of.
     let last = event_loop.turn(Some(Duration::ZERO));
-    let stats = event_loop.stats();
-    if last.is_err() || stats.sockets_open > 0 || stats.timers > 0 {
-        tally.unexpected(&format!("{name}: at the end {last:?}, {stats:?}"));
+    let (stats, closures) = (event_loop.stats(), closures.get());
+    if last.is_err() || stats.sockets_open > 0 || stats.timers > 0 || closures > 0 {
+        tally.unexpected(&format!(
+            "{name}: at the end {last:?}, {closures} closures, {stats:?}"
+        ));
     }
 }

@@ -53,3 +53,35 @@ pub fn narrow(fd: RawFd) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// Bytes of a socket that lie in the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lying {
+    pub unread: u64,
+    /// Sent, and not yet taken by the other end.
+    pub unsent: u64,
+}
+
+pub fn lying(fd: RawFd) -> Lying {
+    let ask = |request| {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the pointer is to a live integer, which is what both requests fill.
+        let result = unsafe { libc::ioctl(fd, request, &raw mut bytes) };
+        u64::try_from(if result == 0 { bytes } else { 0 }).unwrap_or(0)
+    };
+    Lying {
+        unread: ask(libc::FIONREAD),
+        unsent: ask(libc::TIOCOUTQ),
+    }
+}
+
+/// Whether there is room to send.
+pub fn has_room(fd: RawFd) -> bool {
+    let mut asked = libc::pollfd {
+        fd,
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: the pointer is to one live `pollfd`.
+    unsafe { libc::poll(&raw mut asked, 1, 0) == 1 && asked.revents & libc::POLLOUT != 0 }
+}

@@ -1,6 +1,8 @@
 //! What all threads count together.
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
 
 /// Complaints that are printed; beyond that they are counted.
 const PRINTED: u64 = 20;
@@ -27,6 +29,12 @@ pub struct Tally {
     pub received: Count,
     pub served_in: Count,
     pub served_out: Count,
+    /// Closures that the loop of the clients, and that of the servers, holds for connections.
+    pub client_closures: Arc<Count>,
+    pub server_closures: Arc<Count>,
+    /// Sockets looked at for what their loop owes them, and those that were owed something at that moment.
+    pub looks: Count,
+    pub due: Count,
 }
 
 impl Tally {
@@ -39,6 +47,44 @@ impl Tally {
 
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    pub fn closures(&self) -> u64 {
+        self.client_closures.get() + self.server_closures.get()
+    }
+}
+
+/// What a closure captures: there are as many as there are closures that were not dropped.
+pub struct Held<T> {
+    value: T,
+    count: Arc<Count>,
+}
+
+impl<T> Held<T> {
+    pub fn new(value: T, count: &Arc<Count>) -> Held<T> {
+        count.add(1);
+        let count = Arc::clone(count);
+        Held { value, count }
+    }
+}
+
+impl<T: Clone> Clone for Held<T> {
+    fn clone(&self) -> Held<T> {
+        Held::new(self.value.clone(), &self.count)
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        self.count.remove_one();
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
     }
 }
 

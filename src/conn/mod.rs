@@ -271,8 +271,9 @@ impl Conn {
         matches!(self.phase(), Phase::Closing | Phase::Closed)
     }
 
+    /// None comes after `end`, nor after a failed write.
     pub(crate) fn need_drain(&self) -> bool {
-        self.need_drain && !self.destroyed()
+        self.need_drain && self.writable()
     }
 
     pub(crate) fn buffer_size(&self) -> usize {

@@ -65,6 +65,19 @@ impl SocketSource {
         }
     }
 
+    /// Whether a turn would find bytes to read or room to send. (Under TLS other things count.)
+    #[cfg(debug_assertions)]
+    pub(super) fn has_work(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return false;
+        }
+        let (ready, conn) = (&self.ready, &self.conn);
+        self.stream.is_some()
+            && conn.is_open()
+            && (conn.wants_read() && ready.readable || conn.wants_flush() && ready.writable)
+    }
+
     fn receive(&mut self, buffer: &mut [u8], now: Nanos) -> Work {
         let Some(stream) = &self.stream else {
             return Work::Nothing;

@@ -429,7 +429,8 @@ impl Reactor {
         self.alive = self.alive + usize::from(after) - usize::from(before);
     }
 
-    /// The count of referenced active sources is right. Costly, so large loops are checked now and then.
+    /// The count of referenced active sources is right, and no socket that has something to do is forgotten. Costly, so
+    /// large loops are checked now and then.
     #[cfg(debug_assertions)]
     fn check(&self) {
         if self.sources.len() > 256 && self.counters.turns % 64 != 0 {
@@ -441,6 +442,17 @@ impl Reactor {
             .filter(|(_, source)| source.liveness().counts())
             .count();
         assert_eq!(self.alive, alive, "the reference count is wrong");
+        let forgotten = self.sources.iter().find(|(key, source)| {
+            let at_work = self.current.as_ref().is_some_and(|at| at.key == *key);
+            source
+                .as_socket()
+                .is_some_and(|socket| !socket.queued && !at_work && socket.has_work())
+        });
+        assert!(
+            forgotten.is_none(),
+            "a socket has something to do, and no turn: {:?}",
+            forgotten.map(|(key, _)| key)
+        );
     }
 }
 

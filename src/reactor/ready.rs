@@ -68,7 +68,7 @@ fn forget<T>(list: &mut Vec<T>, done: &mut usize) {
 
 /// The source at work and what is left of its budget.
 pub(super) struct Current {
-    key: Key,
+    pub(super) key: Key,
     bytes: usize,
     rounds: u32,
 }

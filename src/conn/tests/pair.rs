@@ -370,7 +370,7 @@ impl Pair {
         assert_eq!(conn.readable(), begun && !model.eof);
         assert_eq!(conn.writable(), begun && !model.ended && !model.failed);
         assert_eq!(conn.destroyed(), !model.alive());
-        assert_eq!(conn.need_drain(), model.drain_owed && model.alive());
+        assert_eq!(conn.need_drain(), model.drain_owed && conn.writable());
         let held =
             model.corked > 0 && !model.ended && !model.drain_owed && self.waiting() < CORK_LIMIT;
         assert_eq!(

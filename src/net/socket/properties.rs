@@ -140,7 +140,7 @@ impl Socket {
         self.with(|socket| socket.conn.destroyed()).unwrap_or(true)
     }
 
-    /// Whether a `drain` is owed. Node's `writableNeedDrain`.
+    /// Whether a `drain` is owed: not after `end`, for none comes then. Node's `writableNeedDrain`.
     pub fn need_drain(&self) -> bool {
         self.with(|socket| socket.conn.need_drain())
             .unwrap_or(false)
