@@ -7,10 +7,14 @@ mod common;
 #[path = "common/faults.rs"]
 mod faults;
 
+#[path = "tls/bounds.rs"]
+mod bounds;
 #[path = "tls/calls.rs"]
 mod calls;
 #[path = "tls/certs.rs"]
 mod certs;
+#[path = "tls/cuts.rs"]
+mod cuts;
 #[path = "tls/data.rs"]
 mod data;
 #[path = "tls/handshakes.rs"]
