@@ -238,55 +238,71 @@ fn our_client_and_their_servers() {
     });
 }
 
-/// The oldest fault of all: somebody who sends half a message and dies.
+/// The oldest fault of all: somebody who sends half a message and dies. Who ends in order is told from him.
 #[test]
 fn a_peer_that_is_killed_leaves_a_cut() {
     if !has("openssl") {
         return;
     }
-    over_tcp(|world, place| {
-        make_certificates(place);
-        let options = TlsOptions::default()
-            .key(place.join("server.pem"))
-            .cert(place.join("server.crt"));
-        let server: Server = tls::create_server(
-            &world.event_loop,
-            options.max_version(TlsVersion::V1_2),
-            |_| {},
-        )
-        .unwrap();
-        server.listen(("127.0.0.1", 0), |_| {}).unwrap();
-        let port = server.address().unwrap().port().unwrap();
-        let mut child = Command::new("openssl")
-            .args([
-                "s_client",
-                "-quiet",
-                "-connect",
-                &format!("127.0.0.1:{port}"),
-            ])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        child.stdin.as_mut().unwrap().write_all(b"half").unwrap();
-        let child = Rc::new(RefCell::new(child));
-        let victim = Rc::clone(&child);
-        let cut = Rc::new(RefCell::new(Vec::new()));
-        let told = Rc::clone(&cut);
-        server.on_secure_connection(move |socket| {
-            let (victim, told) = (Rc::clone(&victim), Rc::clone(&told));
-            socket.on_data(move |_, data| {
-                assert_eq!(data, b"half");
-                victim.borrow_mut().kill().unwrap();
-            });
-            socket.on_close(move |socket, _| {
-                told.borrow_mut().push(socket.tls().unwrap().truncated());
-                socket.server().unwrap().close();
-            });
+    for (killed, strict) in [(true, false), (true, true), (false, false), (false, true)] {
+        over_tcp(|world, place| {
+            make_certificates(place);
+            let (cut, error) = half_a_message(world, place, killed, strict);
+            assert_eq!(cut, killed, "killed: {killed}, strict: {strict}");
+            let expected = "ERR_SSL_UNEXPECTED_EOF_WHILE_READING";
+            assert_eq!(error.as_deref(), (killed && strict).then_some(expected));
         });
-        world.run();
-        child.borrow_mut().wait().unwrap();
-        assert_eq!(cut.take(), [true]);
+    }
+}
+
+/// What a server sees of an OpenSSL that sends half a message and then is killed, or ends: whether it was cut, and the
+/// error.
+fn half_a_message(
+    world: &World,
+    place: &Path,
+    killed: bool,
+    strict: bool,
+) -> (bool, Option<String>) {
+    let options = TlsOptions::default()
+        .key(place.join("server.pem"))
+        .cert(place.join("server.crt"))
+        .max_version(TlsVersion::V1_2)
+        .strict_end(strict);
+    let server: Server = tls::create_server(&world.event_loop, options, |_| {}).unwrap();
+    server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+    let at = format!("127.0.0.1:{}", server.address().unwrap().port().unwrap());
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-quiet", "-no_ign_eof", "-connect", &at])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"half").unwrap();
+    let child = Rc::new(RefCell::new(child));
+    let peer = Rc::clone(&child);
+    let seen = Rc::new(RefCell::new((false, None)));
+    let told = Rc::clone(&seen);
+    server.on_secure_connection(move |socket| {
+        let (peer, told) = (Rc::clone(&peer), Rc::clone(&told));
+        socket.on_data(move |_, data| {
+            assert_eq!(data, b"half");
+            if killed {
+                peer.borrow_mut().kill().unwrap();
+            } else {
+                // The end of its input is the end of what it says.
+                peer.borrow_mut().stdin = None;
+            }
+        });
+        let failed = Rc::clone(&told);
+        socket.on_error(move |_, error| failed.borrow_mut().1 = Some(error.code().to_string()));
+        socket.on_close(move |socket, _| {
+            assert_eq!(socket.bytes_read(), 4);
+            told.borrow_mut().0 = socket.tls().unwrap().truncated();
+            socket.server().unwrap().close();
+        });
     });
+    world.run();
+    child.borrow_mut().wait().unwrap();
+    seen.take()
 }
