@@ -3,6 +3,9 @@
 use super::*;
 use rustls::{ConnectionCommon, IoState, SideData};
 
+/// What rustls reads at once, and the least that its buffer holds.
+const SMALL: usize = 4096;
+
 impl Session {
     /// The transport is connected: a client speaks first.
     pub(crate) fn start(&mut self) {
@@ -77,12 +80,25 @@ impl Session {
                 return (produced, wire.len());
             }
             if self.is_stopped() || self.plain > 0 || rest.is_empty() {
+                if wire.len() > SMALL {
+                    self.give_back();
+                }
                 return (produced, wire.len() - rest.len());
             }
             if !self.read_records(&mut rest) {
                 return (produced, wire.len() - rest.len());
             }
         }
+    }
+
+    /// rustls keeps its buffer as large as the largest record has made it, until it is to read the next. That may be
+    /// long: so it is to read, and there is nothing.
+    fn give_back(&mut self) {
+        let _ = match &mut self.state {
+            State::Client(connection) => connection.read_tls(&mut Nothing),
+            State::Server(connection) => connection.read_tls(&mut Nothing),
+            _ => return,
+        };
     }
 
     /// False: no more can be read now.
@@ -240,4 +256,13 @@ impl Session {
 
 fn read_plain<S: SideData>(connection: &mut ConnectionCommon<S>, into: &mut [u8]) -> usize {
     io::Read::read(&mut connection.reader(), into).unwrap_or(0)
+}
+
+/// A transport on which nothing has come.
+struct Nothing;
+
+impl io::Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
