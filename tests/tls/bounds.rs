@@ -1,6 +1,6 @@
 //! What a session takes in and holds back is bounded, and neither side waits for the other for ever.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,16 +19,21 @@ const HANDSHAKE: u64 = 16 * 1024;
 #[test]
 fn who_rests_holds_one_read_of_ciphertext_and_the_rest_stays_in_the_kernel() {
     each_scene(|scene| {
-        let server = scene.serve_one(scene.server_options(), || {
-            Script::new("S").on(EventKind::SecureConnect, |socket, _| {
+        let sender = Rc::new(RefCell::new(None::<Socket>));
+        let told = Rc::clone(&sender);
+        let server = scene.serve_one(scene.server_options(), move || {
+            let told = Rc::clone(&told);
+            Script::new("S").on(EventKind::SecureConnect, move |socket, _| {
                 socket.pause();
+                let sender = told.take().unwrap();
+                sender.set_timeout(Duration::from_millis(50));
             })
         });
         let client = tls::connect(&scene.event_loop, scene.client_options(&server), |_| {});
+        sender.replace(Some(client.clone()));
         let pump = |socket: &Socket| while socket.write(vec![1; 100_000]).is_ok() {};
         client.on_secure_connect(pump);
         client.on_drain(pump);
-        client.set_timeout(Duration::from_millis(50));
         client.on_timeout(|socket| {
             // Nothing moves any more: kernels are full, queues are full, and nobody reads.
             let taken = socket.event_loop().stats().bytes_in;

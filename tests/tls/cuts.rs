@@ -129,7 +129,7 @@ fn what_came_before_a_cut_waits_for_a_reader_who_rests() {
     each_scene(|scene| {
         let server = scene.serve_one(scene.server_options(), || {
             Script::new("S").on(EventKind::SecureConnect, |socket, _| {
-                socket.pause();
+                socket.pause().write("go");
             })
         });
         let reader = {
@@ -139,7 +139,7 @@ fn what_came_before_a_cut_waits_for_a_reader_who_rests() {
         scene.client(
             &server,
             Script::new("C")
-                .on(EventKind::SecureConnect, |socket, _| {
+                .on_data(|socket, _| {
                     socket.write_then(letters(SOME), |socket, result| {
                         result.unwrap();
                         socket.destroy();
