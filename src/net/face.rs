@@ -8,12 +8,16 @@ use super::handler::Handler;
 use super::listeners::{self, EventKind, Listeners};
 use super::lookup::OwnLookup;
 use super::options::Configure;
+#[cfg(feature = "tls")]
+use super::tls::{NewSessionReply, ResumeReply};
 use super::{
     Dropped, ListenOptions, Lookup, LoopHandle, Readiness, Server, Socket, Timeout, Watch,
 };
 use crate::arena::Key;
 use crate::encoding::Decoder;
 use crate::error::{Error, Result};
+#[cfg(feature = "tls")]
+use crate::tls::Session;
 
 pub(super) type WriteCallback = Box<dyn FnOnce(&Socket, Result<()>)>;
 
@@ -29,6 +33,10 @@ pub(super) enum SocketCallback {
     LookupOnce(Box<dyn FnOnce(&Socket, &Lookup)>),
     Error(Box<dyn FnOnce(&Socket, &Error)>),
     Close(Box<dyn FnOnce(&Socket, bool)>),
+    #[cfg(feature = "tls")]
+    Session(Box<dyn FnMut(&Socket, &Session)>),
+    #[cfg(feature = "tls")]
+    SessionOnce(Box<dyn FnOnce(&Socket, &Session)>),
     /// Not the user's, but in order with those that are.
     Pipe(Pipe),
 }
@@ -56,6 +64,10 @@ pub(super) enum ServerCallback {
     TlsClientError(Box<dyn FnMut(&Server, &Error, &Socket)>),
     #[cfg(feature = "tls")]
     KeyLog(Box<dyn FnMut(&Socket, &str)>),
+    #[cfg(feature = "tls")]
+    NewSession(Box<dyn FnMut(&Server, &[u8], &[u8], NewSessionReply)>),
+    #[cfg(feature = "tls")]
+    ResumeSession(Box<dyn FnMut(&Server, &[u8], ResumeReply)>),
 }
 
 pub(super) struct SocketFace {

@@ -49,6 +49,15 @@ pub enum EventKind {
     /// Secrets of a connection, for reading a capture of it.
     #[cfg(feature = "tls")]
     KeyLog,
+    /// A server sent a session that may be taken up later.
+    #[cfg(feature = "tls")]
+    Session,
+    /// A client of a server got a session, for the program to keep.
+    #[cfg(feature = "tls")]
+    NewSession,
+    /// A client of a server would take up a session that the program may have kept.
+    #[cfg(feature = "tls")]
+    ResumeSession,
 }
 
 struct Entry<C> {

@@ -4,20 +4,26 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::{ring, CryptoProvider};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, ServerConfig};
 
+use super::binding::{Binding, Parts};
 use super::certificate::{self, Certificate};
 use super::keys::{self, Keys};
 use super::material::Material;
+use super::tickets::{TicketKeys, Ticketer, LONGEST};
 use super::trust::Trust;
 use super::verifier::Verifier;
 use super::version::Versions;
 use super::{ciphers, TlsVersion};
 use crate::error::{Code, Error, Result};
+
+/// So many tickets of TLS 1.3 a connection gets, as from OpenSSL: each is good for one other.
+pub(crate) const TICKETS: usize = 2;
 
 /// What a context is made from, as it was given.
 #[derive(Clone, Default)]
@@ -57,6 +63,10 @@ struct Context {
     versions: Versions,
     keys: Arc<Keys>,
     trust: Arc<Trust>,
+    /// What sessions of this context are bound to, with the wishes.
+    binding: Binding,
+    /// For servers that have no keys for tickets of their own.
+    tickets: Arc<TicketKeys>,
     /// What was made for servers, each with the wishes it was made for.
     servers: RefCell<Vec<(ServerWishes, ServerSide)>>,
     clients: RefCell<Vec<(ClientWishes, ClientSide)>>,
@@ -69,6 +79,10 @@ pub(crate) struct ServerWishes {
     pub(crate) reject: bool,
     pub(crate) honor_cipher_order: bool,
     pub(crate) alpn: Vec<Vec<u8>>,
+    /// For how long a session may be taken up again.
+    pub(crate) session_timeout: Duration,
+    /// What seals its tickets; `None`: the context has keys for those who have none.
+    pub(crate) tickets: Option<Arc<TicketKeys>>,
 }
 
 /// What a client wants of its context.
@@ -83,9 +97,15 @@ pub(crate) struct ClientWishes {
 /// A context as a server uses it.
 #[derive(Clone)]
 pub(crate) struct ServerSide {
+    /// With tickets, if sessions live at all.
     pub(crate) config: Arc<ServerConfig>,
+    /// Without.
+    pub(crate) bare: Arc<ServerConfig>,
     /// Clients are asked for certificates.
     pub(crate) verifier: Option<Arc<Verifier>>,
+    /// What its sessions are bound to.
+    pub(crate) binding: Binding,
+    pub(crate) speaks_13: bool,
 }
 
 /// A context as a client uses it.
@@ -93,6 +113,8 @@ pub(crate) struct ServerSide {
 pub(crate) struct ClientSide {
     pub(crate) config: Arc<ClientConfig>,
     pub(crate) verifier: Arc<Verifier>,
+    /// What its sessions are bound to.
+    pub(crate) binding: Binding,
 }
 
 impl SecureContext {
@@ -113,6 +135,9 @@ impl SecureContext {
             let message = format!("no cipher match: none of `ciphers` is of {}", versions.min);
             return Err(Error::new(Code::TlsNoCipherMatch, message));
         }
+        let parts = Parts::of("context")
+            .add(format!("{versions:?}").as_bytes())
+            .add(format!("{suites:?}").as_bytes());
         let provider = Arc::new(CryptoProvider {
             cipher_suites: suites,
             ..ring::default_provider()
@@ -138,7 +163,16 @@ impl SecureContext {
                 Some(lists.concat())
             }
         };
+        let chains = keys.chains();
+        let mut parts = parts.add_all(chains.len(), chains);
+        if let Some(ca) = &ca {
+            parts = parts
+                .add(b"ca")
+                .add_all(ca.len(), ca.iter().map(Certificate::raw));
+        }
         Ok(SecureContext(Rc::new(Context {
+            binding: Binding::of(parts),
+            tickets: TicketKeys::own()?,
             trust: Arc::new(Trust::new(ca.as_deref(), &provider)?),
             provider,
             versions,
@@ -157,8 +191,18 @@ impl SecureContext {
         !self.0.keys.is_empty()
     }
 
-    /// For a server. Those who wish the same share it.
+    /// For a server. Those who wish the same share it, but for tickets under keys of their own.
     pub(crate) fn server(&self, wishes: &ServerWishes) -> Result<ServerSide> {
+        let mut common = wishes.clone();
+        let keys = common.tickets.take();
+        let mut side = self.common_server(&common)?;
+        if let Some(keys) = keys {
+            side.issue_tickets(&keys, wishes.session_timeout);
+        }
+        Ok(side)
+    }
+
+    fn common_server(&self, wishes: &ServerWishes) -> Result<ServerSide> {
         let context = &*self.0;
         let known = find(&context.servers.borrow(), wishes);
         if let Some(side) = known {
@@ -184,13 +228,21 @@ impl SecureContext {
             .with_cert_resolver(Arc::clone(&context.keys) as _);
         config.alpn_protocols.clone_from(&wishes.alpn);
         config.ignore_client_order = wishes.honor_cipher_order;
-        // Nothing is kept of a connection, so no other can take it up again.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        let side = ServerSide {
-            config: Arc::new(config),
+        let bare = Arc::new(config);
+        let parts = Parts::of("server")
+            .add(context.binding.bytes())
+            .add(&[wishes.request_cert.into(), wishes.reject.into()])
+            .add_all(wishes.alpn.len(), wishes.alpn.iter().map(Vec::as_slice));
+        let mut side = ServerSide {
+            config: Arc::clone(&bare),
+            bare,
             verifier,
+            binding: Binding::of(parts),
+            speaks_13: context.versions.max == TlsVersion::V1_3,
         };
+        side.issue_tickets(&context.tickets, wishes.session_timeout);
         context
             .servers
             .borrow_mut()
@@ -222,15 +274,37 @@ impl SecureContext {
         config.alpn_protocols.clone_from(&wishes.alpn);
         config.enable_sni = wishes.send_name;
         config.resumption = Resumption::disabled();
+        let parts = Parts::of("client")
+            .add(context.binding.bytes())
+            .add(&[wishes.reject, wishes.own_identity, wishes.send_name].map(u8::from))
+            .add_all(wishes.alpn.len(), wishes.alpn.iter().map(Vec::as_slice));
         let side = ClientSide {
             config: Arc::new(config),
             verifier,
+            binding: Binding::of(parts),
         };
         context
             .clients
             .borrow_mut()
             .push((wishes.clone(), side.clone()));
         Ok(side)
+    }
+}
+
+impl ServerSide {
+    /// Clients get tickets under `keys`, each good for `lifetime`; for no time at all none.
+    fn issue_tickets(&mut self, keys: &Arc<TicketKeys>, lifetime: Duration) {
+        if lifetime.is_zero() {
+            return;
+        }
+        let mut config = ServerConfig::clone(&self.bare);
+        config.ticketer = Arc::new(Ticketer {
+            keys: Arc::clone(keys),
+            binding: self.binding,
+            lifetime: lifetime.min(LONGEST),
+        });
+        config.send_tls13_tickets = TICKETS;
+        self.config = Arc::new(config);
     }
 }
 

@@ -69,6 +69,14 @@ impl Keys {
         Some(self.0.first()?.cert.first()?)
     }
 
+    /// All certificates, those of one key after those of another.
+    pub(crate) fn chains(&self) -> Vec<&[u8]> {
+        let certificates = self.0.iter().flat_map(|pair| &pair.cert);
+        certificates
+            .map(|certificate| certificate.as_ref())
+            .collect()
+    }
+
     fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
         self.0.iter().find(fits).cloned()

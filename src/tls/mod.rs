@@ -82,27 +82,32 @@
 //!
 //! Not offered, for what they are: SSL, TLS 1.0 and 1.1, renegotiation, ciphers without forward secrecy or
 //! authentication of data, PSK, RSA keys below 2048 bits.
+mod binding;
 mod certificate;
 mod ciphers;
 pub(crate) mod context;
 mod failure;
 mod identity;
+mod kept;
 mod key_log;
 mod keys;
 mod material;
 pub(crate) mod names;
 pub(crate) mod session;
+mod stored;
+pub(crate) mod tickets;
 mod trust;
 mod verifier;
 mod version;
 
 pub use crate::net::tls::{
-    connect, create_server, ContextOptions, SniReply, StartTls, TlsConnectOptions, TlsInfo,
-    TlsOptions,
+    connect, create_server, ContextOptions, NewSessionReply, ResumeReply, SniReply, StartTls,
+    TlsConnectOptions, TlsInfo, TlsOptions,
 };
 pub use certificate::{AltName, Certificate};
 pub use ciphers::Cipher;
 pub use context::SecureContext;
 pub use identity::check_server_identity;
+pub use kept::Session;
 pub use material::Material;
 pub use version::TlsVersion;

@@ -11,6 +11,9 @@ impl LoopHandle {
             TlsNews::Context => self.ask_context(key),
             TlsNews::Identity => self.ask_identity(key),
             TlsNews::Secure => self.tell_secure(key),
+            TlsNews::Session => self.ask_session(key),
+            TlsNews::NewSessions(made) => self.tell_new_sessions(key, made),
+            TlsNews::Sessions(sessions) => self.tell_sessions(key, sessions),
         }
     }
 
@@ -172,7 +175,7 @@ impl LoopHandle {
         }
     }
 
-    fn tls_server_of(&self, key: Key) -> Option<Key> {
+    pub(super) fn tls_server_of(&self, key: Key) -> Option<Key> {
         let reactor = self.inner().reactor.borrow();
         let server = reactor.socket(key)?.server?;
         reactor.server(server)?.tls.as_ref().map(|_| server)

@@ -91,6 +91,18 @@ impl TlsInfo {
         name.flatten()
     }
 
+    /// Whether the handshake was a short one, which took up an earlier session (`isSessionReused`). On both sides.
+    pub fn is_session_reused(&self) -> bool {
+        self.ask(Session::is_reused).unwrap_or(false)
+    }
+
+    /// The newest session that the server has sent, for a later connection (`getSession`). With TLS 1.3 there is none
+    /// at first: servers send them after the handshake. It is the one of the last
+    /// [`on_session`](Socket::on_session), and so good for one connection. `None` on a server.
+    pub fn session(&self) -> Option<crate::tls::Session> {
+        self.ask(|session| session.session().cloned()).flatten()
+    }
+
     /// Whether the connection ended without the peer saying so: what came may be the head of a longer message that
     /// somebody has cut. Node does not tell.
     pub fn truncated(&self) -> bool {

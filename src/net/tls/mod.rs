@@ -4,6 +4,7 @@ mod dispatch;
 mod events;
 mod info;
 mod options;
+mod sessions;
 mod sni;
 #[cfg(test)]
 mod tests;
@@ -20,11 +21,13 @@ use crate::error::{Code, Error, Result};
 use crate::reactor::{DialPlan, Target, TlsServer};
 use crate::tls::context::{ClientWishes, ServerWishes};
 use crate::tls::names::Contexts;
-use crate::tls::session::{ClientPlan, ServerPlan};
+use crate::tls::session::{ClientPlan, ServerPlan, SessionPlan};
+use crate::tls::tickets::TicketKeys;
 use crate::tls::SecureContext;
 
 pub use info::TlsInfo;
 pub use options::{ContextOptions, StartTls, TlsConnectOptions, TlsOptions};
+pub use sessions::{NewSessionReply, ResumeReply};
 pub use sni::SniReply;
 
 use options::{IdentityCheck, KeyLogger, SniCallback};
@@ -111,7 +114,7 @@ pub fn create_server(
     options: TlsOptions,
     on_secure_connection: impl FnMut(&Socket) + 'static,
 ) -> Result<Server> {
-    let (plan, wishes) = match options.plan() {
+    let (plan, wishes) = match options.plan_of_server() {
         Ok(made) => made,
         Err(error) => {
             let inner = event_loop.inner();
@@ -148,18 +151,33 @@ pub fn create_server(
 }
 
 impl TlsOptions {
-    fn wishes(&self) -> ServerWishes {
-        ServerWishes {
+    fn wishes(&self) -> Result<ServerWishes> {
+        let tickets = self.ticket_keys.as_deref().map(TicketKeys::given);
+        Ok(ServerWishes {
             request_cert: self.request_cert,
             reject: self.side.reject_unauthorized,
             honor_cipher_order: self.honor_cipher_order,
             alpn: self.side.alpn.clone(),
-        }
+            session_timeout: self.session_timeout,
+            tickets: tickets.transpose()?,
+        })
     }
 
-    /// Everything checked.
+    /// Everything checked, for a server, which has keys for its tickets.
+    fn plan_of_server(&self) -> Result<(ServerPlan, ServerWishes)> {
+        let mut wishes = self.wishes()?;
+        if wishes.tickets.is_none() {
+            wishes.tickets = Some(TicketKeys::own()?);
+        }
+        self.plan_with(wishes)
+    }
+
+    /// The same for one socket: unless it was given any, those of its context, which others may share.
     fn plan(&self) -> Result<(ServerPlan, ServerWishes)> {
-        let wishes = self.wishes();
+        self.plan_with(self.wishes()?)
+    }
+
+    fn plan_with(&self, wishes: ServerWishes) -> Result<(ServerPlan, ServerWishes)> {
         let context = self.side.context()?;
         if !context.has_keys() && self.sni.is_none() {
             let message = "a TLS server needs a certificate: set `key` and `cert`";
@@ -172,6 +190,10 @@ impl TlsOptions {
         let plan = ServerPlan {
             contexts,
             own_choice: self.sni.is_some(),
+            sessions: SessionPlan {
+                timeout: self.session_timeout,
+                ..SessionPlan::default()
+            },
             common: self.side.common(),
         };
         Ok((plan, wishes))
@@ -201,6 +223,7 @@ impl TlsConnectOptions {
             side: context.client(&wishes)?,
             host,
             name,
+            session: self.session.clone(),
             common: self.side.common(),
         })
     }

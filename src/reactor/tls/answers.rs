@@ -9,11 +9,16 @@ impl Reactor {
         let layer = self.socket_mut(key)?.tls.as_mut()?;
         let news = match layer.session.wants()? {
             Wants::KeyLog => TlsNews::KeyLog(layer.session.take_key_lines()),
-            Wants::Context | Wants::Identity if std::mem::replace(&mut layer.asked, true) => {
+            Wants::Context | Wants::Identity | Wants::Session
+                if std::mem::replace(&mut layer.asked, true) =>
+            {
                 return Some(Step::Done);
             }
             Wants::Context => TlsNews::Context,
             Wants::Identity => TlsNews::Identity,
+            Wants::Session => TlsNews::Session,
+            Wants::Keeper => TlsNews::NewSessions(layer.session.take_new()),
+            Wants::Sessions => TlsNews::Sessions(layer.session.take_sessions()),
             Wants::Secure => {
                 layer.session.told_secure();
                 self.tls_release(key);
@@ -56,6 +61,23 @@ impl Reactor {
         if let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) {
             layer.asked = false;
             layer.session.answer_identity(opinion);
+            self.schedule(key);
+        }
+    }
+
+    /// What the program has kept of the session that a client would take up.
+    pub(crate) fn tls_session_found(&mut self, key: Key, answer: Result<Option<Vec<u8>>>) {
+        if let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) {
+            layer.asked = false;
+            layer.session.answer_session(answer);
+            self.schedule(key);
+        }
+    }
+
+    /// The program has kept a new session.
+    pub(crate) fn tls_session_kept(&mut self, key: Key) {
+        if let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) {
+            layer.session.session_is_kept();
             self.schedule(key);
         }
     }

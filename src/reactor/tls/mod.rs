@@ -7,6 +7,7 @@
 mod answers;
 mod layer;
 
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use crate::conn::{Conn, Payload, Phase, WriteStatus};
 use crate::error::{Code, Error, Result};
 use crate::tls::context::ServerWishes;
 use crate::tls::names::Contexts;
-use crate::tls::session::{ClientPlan, ServerPlan, Session, Wants};
+use crate::tls::session::{ClientPlan, Made, ServerPlan, Session, Wants};
 pub(crate) use layer::Layer;
 use layer::Pulled;
 pub(crate) use layer::Wire;
@@ -38,6 +39,12 @@ pub(crate) enum TlsNews {
     Identity,
     /// The handshake is done.
     Secure,
+    /// Has the program kept the session that the client would take up?
+    Session,
+    /// Sessions for the program to keep.
+    NewSessions(Vec<Made>),
+    /// Sessions that the server has sent.
+    Sessions(VecDeque<crate::tls::Session>),
 }
 
 /// What the sessions of a server have in common.

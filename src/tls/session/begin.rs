@@ -15,9 +15,13 @@ impl Session {
             return;
         };
         let mut config = Arc::clone(&plan.side.config);
+        // The secrets and sessions of one connection are told apart from those of others by a configuration of its own.
+        let own = Arc::make_mut(&mut config);
+        if let Some(Keeping::Client(client)) = self.keeping.as_deref() {
+            own.resumption = client.resumption();
+        }
         if let Some(collector) = &self.collector {
-            // The secrets of one connection are told apart from those of others by a configuration of its own.
-            Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
+            own.key_log = Arc::clone(collector) as _;
         }
         match ClientConnection::new(config, plan.name) {
             Ok(mut connection) => {
@@ -34,10 +38,7 @@ impl Session {
     }
 
     /// The context that the program chose; `None`: what the server has for that name.
-    pub(crate) fn answer_context(
-        &mut self,
-        choice: Result<Option<crate::tls::context::ServerSide>>,
-    ) {
+    pub(crate) fn answer_context(&mut self, choice: Result<Option<ServerSide>>) {
         let state = std::mem::replace(&mut self.state, State::Refused(None));
         let State::Hello(accepted) = state else {
             self.state = state;
@@ -49,7 +50,12 @@ impl Session {
             (Ok(None), None) => return,
             (Err(error), _) => return self.fail(error),
         };
-        let mut config = side.config;
+        self.look_up_session(accepted, side);
+    }
+
+    /// Goes on with the client's first message.
+    pub(super) fn accept(&mut self, accepted: Accepted, side: ServerSide) {
+        let mut config = self.server_config(&side);
         if let Some(collector) = &self.collector {
             Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
         }
@@ -103,6 +109,7 @@ impl Session {
 
     /// False: no more can be read now.
     fn read_records(&mut self, rest: &mut &[u8]) -> bool {
+        let before = *rest;
         let read = match &mut self.state {
             State::Accepting(acceptor) => acceptor.read_tls(rest),
             State::Client(connection) => connection.read_tls(rest),
@@ -115,6 +122,10 @@ impl Session {
             return false;
         }
         if let State::Accepting(acceptor) = &mut self.state {
+            if self.plan.as_ref().is_some_and(|plan| plan.sessions.asks) {
+                let used = before.len() - rest.len();
+                self.hello.extend_from_slice(&before[..used]);
+            }
             match acceptor.accept() {
                 Ok(None) => {}
                 Ok(Some(accepted)) => self.said_hello(accepted),
@@ -155,6 +166,7 @@ impl Session {
         self.began = true;
         self.plain = state.plaintext_bytes_to_read();
         self.peer_closed |= state.peer_has_closed();
+        self.collect_sessions();
         self.look();
     }
 
@@ -186,6 +198,12 @@ impl Session {
             self.secure = true;
             if !asks && !self.rejects() {
                 self.unauthorized = self.chain_fault().or_else(|| self.name_fault());
+            } else if !self.is_client() && self.rejects() && self.is_reused() {
+                // It was let in before, and nobody has looked since.
+                if let Some(error) = self.chain_fault() {
+                    self.mute = true;
+                    self.fail(error);
+                }
             }
         }
     }

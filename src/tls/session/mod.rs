@@ -7,7 +7,9 @@
 
 mod begin;
 mod facts;
+mod hello;
 mod records;
+mod resume;
 #[cfg(test)]
 mod tests;
 
@@ -20,13 +22,16 @@ use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use rustls::{ClientConnection, CommonState, ServerConnection};
 
 use super::certificate::Certificate;
-use super::context::ClientSide;
+use super::context::{ClientSide, ServerSide};
 use super::failure;
+use super::kept;
 use super::key_log::Collector;
 use super::names::Contexts;
 use super::verifier::Verifier;
 use crate::error::{Code, Error, Result};
 use records::Records;
+use resume::{Keeping, Lookup};
+pub(crate) use resume::{Made, SessionPlan};
 
 /// What a client session begins with.
 pub(crate) struct ClientPlan {
@@ -34,6 +39,8 @@ pub(crate) struct ClientPlan {
     /// The host whose certificate is expected.
     pub(crate) host: String,
     pub(crate) name: ServerName<'static>,
+    /// The session to take up, if it fits.
+    pub(crate) session: Option<kept::Session>,
     pub(crate) common: Common,
 }
 
@@ -43,6 +50,7 @@ pub(crate) struct ServerPlan {
     pub(crate) contexts: Contexts,
     /// The program chooses the context.
     pub(crate) own_choice: bool,
+    pub(crate) sessions: SessionPlan,
     pub(crate) common: Common,
 }
 
@@ -61,12 +69,18 @@ pub(crate) enum Wants {
     KeyLog,
     /// A context for the name of [`Session::server_name`]: [`Session::answer_context`].
     Context,
+    /// What the program keeps of the session [`Session::asked_id`]: [`Session::answer_session`].
+    Session,
     /// An opinion on [`Session::certificates`]: [`Session::answer_identity`].
     Identity,
+    /// Somebody to keep the new sessions of [`Session::take_new`], each until [`Session::session_is_kept`].
+    Keeper,
     /// Somebody to hear that the handshake is done: [`Session::told_secure`].
     Secure,
     /// Somebody to hear why it failed: [`Session::take_failure`].
     Failed,
+    /// Client: somebody to hear of the new sessions of [`Session::take_sessions`]. They may be taken, and it goes on.
+    Sessions,
 }
 
 /// What a transport took.
@@ -87,6 +101,8 @@ enum State {
     Accepting(Box<Acceptor>),
     /// Has it, and waits for a context.
     Hello(Box<Accepted>),
+    /// Has a context too, and waits for a session that the program may have kept.
+    Lookup(Box<Lookup>),
     Client(Box<ClientConnection>),
     Server(Box<ServerConnection>),
     /// Ended before it was a connection, perhaps with an alert left to send.
@@ -113,6 +129,8 @@ pub(crate) struct Session {
     /// Client: the host that was asked for.
     host: Option<(String, ServerName<'static>)>,
     server_name: Option<String>,
+    /// Client: the session it may take up, and those it gets. Server: those that the program keeps.
+    keeping: Option<Box<Keeping>>,
     identity: Identity,
     /// What is wrong with the peer's certificates, though it was let in.
     unauthorized: Option<Error>,
@@ -125,6 +143,8 @@ pub(crate) struct Session {
     mute: bool,
     /// Ciphertext that was read and cannot be used yet.
     held: Vec<u8>,
+    /// A server's whose program keeps sessions: the client's first message, until it is read.
+    hello: Vec<u8>,
     records: Records,
     /// Something of the peer's was understood.
     began: bool,
@@ -137,9 +157,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn client(plan: ClientPlan) -> Session {
+    pub(crate) fn client(mut plan: ClientPlan) -> Session {
         let mut session = Session::with(State::Refused(None), plan.common);
         session.host = Some((plan.host.clone(), plan.name.clone()));
+        session.keeping = Some(Box::new(Keeping::of_client(&mut plan)));
         session.verifier = Some(Arc::clone(&plan.side.verifier));
         session.state = State::Idle(Box::new(plan));
         session
@@ -160,6 +181,7 @@ impl Session {
             collector: common.key_log.then(Collector::new),
             host: None,
             server_name: None,
+            keeping: None,
             identity: Identity::Unasked,
             unauthorized: None,
             secure: false,
@@ -168,6 +190,7 @@ impl Session {
             failed: false,
             mute: false,
             held: Vec::new(),
+            hello: Vec::new(),
             records: Records::default(),
             began: false,
             plain: 0,
@@ -252,11 +275,16 @@ impl Session {
         if self.failed {
             return self.failure.is_some().then_some(Wants::Failed);
         }
-        if matches!(self.state, State::Hello(_)) {
-            return Some(Wants::Context);
+        match self.state {
+            State::Hello(_) => return Some(Wants::Context),
+            State::Lookup(_) => return Some(Wants::Session),
+            _ => {}
         }
         if self.identity == Identity::Asked {
             return Some(Wants::Identity);
+        }
+        if let Some(wants) = self.wants_of_sessions() {
+            return wants;
         }
         (self.secure && !self.told).then_some(Wants::Secure)
     }
@@ -268,14 +296,15 @@ impl Session {
 
     /// It waits for an answer, or for somebody to hear that it is secure.
     fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Hello(_))
+        matches!(self.state, State::Hello(_) | State::Lookup(_))
             || self.identity == Identity::Asked
+            || self.awaits_keeper()
             || (self.secure && !self.told)
     }
 
     /// There is something to send.
     pub(crate) fn wants_write(&self) -> bool {
-        if self.mute || self.identity == Identity::Asked {
+        if self.mute || self.identity == Identity::Asked || self.awaits_keeper() {
             return false;
         }
         match &self.state {

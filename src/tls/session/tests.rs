@@ -4,8 +4,11 @@ mod endings;
 mod handshakes;
 mod keys;
 mod peers;
+mod sessions;
 
+use std::collections::HashMap;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
@@ -94,6 +97,8 @@ pub(super) fn server(
         reject,
         honor_cipher_order: true,
         alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
+        session_timeout: Duration::from_secs(300),
+        tickets: None,
     };
     let side = SecureContext::make(ingredients)
         .unwrap()
@@ -102,6 +107,7 @@ pub(super) fn server(
     Session::server(&Rc::new(ServerPlan {
         contexts: Contexts::new(side),
         own_choice: false,
+        sessions: SessionPlan::default(),
         common: Common::default(),
     }))
 }
@@ -136,6 +142,7 @@ pub(super) fn client_with(
             .unwrap(),
         host: host.into(),
         name: ServerName::try_from(host.to_owned()).unwrap(),
+        session: None,
         common,
     })
 }
@@ -156,6 +163,10 @@ pub(super) struct Side {
     pub(super) opinion: Result<()>,
     /// It was told before what it asks now.
     pub(super) mute: bool,
+    /// Client: the sessions it got, each with how much other news there was before.
+    pub(super) sessions: Vec<(usize, kept::Session)>,
+    /// Server: the sessions that its program keeps.
+    pub(super) store: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Side {
@@ -167,6 +178,8 @@ impl Side {
             news: Vec::new(),
             opinion: Ok(()),
             mute: false,
+            sessions: Vec::new(),
+            store: HashMap::new(),
         }
     }
 
@@ -205,6 +218,27 @@ impl Side {
                 self.news
                     .push(format!("context {:?}", self.session.server_name()));
                 self.session.answer_context(Ok(None));
+            }
+            Some(Wants::Session) => {
+                let id = self.session.asked_id().unwrap().to_vec();
+                let found = self.store.get(&id).cloned();
+                let word = if found.is_some() { "found" } else { "unknown" };
+                self.news.push(word.into());
+                self.session.answer_session(Ok(found));
+            }
+            Some(Wants::Keeper) => {
+                for made in self.session.take_new() {
+                    assert!(!self.session.wants_write() && !self.session.is_secure());
+                    self.news.push("new".into());
+                    self.store.insert(made.id, made.data);
+                    self.session.session_is_kept();
+                }
+            }
+            Some(Wants::Sessions) => {
+                let heard = self.news.len();
+                let sessions = self.session.take_sessions().into_iter();
+                self.sessions
+                    .extend(sessions.map(|session| (heard, session)));
             }
             Some(Wants::Identity) => {
                 assert!(

@@ -11,7 +11,7 @@ use super::side::{side_setters, Side};
 use super::{pass_on, pass_on_socket};
 use crate::error::Result;
 use crate::net::{Address, ConnectOptions, Family, Host, LookupReply, LoopHandle, Socket};
-use crate::tls::{Certificate, Material, SecureContext, TlsVersion};
+use crate::tls::{Certificate, Material, SecureContext, Session, TlsVersion};
 
 pub(in crate::net) type IdentityCheck = Rc<dyn Fn(&str, &Certificate) -> Result<()>>;
 
@@ -33,6 +33,7 @@ pub struct TlsConnectOptions {
     pub(in crate::net) side: Side,
     pub(in crate::net) servername: Option<String>,
     pub(in crate::net) identity: Option<IdentityCheck>,
+    pub(in crate::net) session: Option<Session>,
 }
 
 impl TlsConnectOptions {
@@ -61,6 +62,14 @@ impl TlsConnectOptions {
         check: impl Fn(&str, &Certificate) -> Result<()> + 'static,
     ) -> Self {
         self.identity = Some(Rc::new(check));
+        self
+    }
+
+    /// A session to take up, of an earlier connection to the same host under the same options (`session`); see
+    /// [`Session`]. Without one the handshake is a full one. What is checked is what was checked then, and the
+    /// program's own check of the identity, which runs again.
+    pub fn session(mut self, session: &Session) -> Self {
+        self.session = Some(session.clone());
         self
     }
 }

@@ -17,6 +17,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(120);
 /// As many handshakes a server has under way at most: enough for a burst, and less than descriptors.
 const MAX_HANDSHAKES: usize = 4096;
 
+/// Node's default for the life of a session.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(300);
+
 pub(in crate::net) type SniCallback = Rc<dyn Fn(&Socket, &str, SniReply)>;
 
 /// How a TLS server treats its connections: all of [`ServerOptions`], and what TLS adds.
@@ -40,6 +43,8 @@ pub struct TlsOptions {
     pub(in crate::net) max_handshakes: usize,
     pub(in crate::net) honor_cipher_order: bool,
     pub(in crate::net) sni: Option<SniCallback>,
+    pub(in crate::net) session_timeout: Duration,
+    pub(in crate::net) ticket_keys: Option<Vec<u8>>,
 }
 
 impl Default for TlsOptions {
@@ -53,6 +58,8 @@ impl Default for TlsOptions {
             max_handshakes: MAX_HANDSHAKES,
             honor_cipher_order: true,
             sni: None,
+            session_timeout: SESSION_TIMEOUT,
+            ticket_keys: None,
         }
     }
 }
@@ -85,6 +92,24 @@ impl TlsOptions {
     /// Node has no such limit. Default: 4096.
     pub fn max_handshakes(mut self, limit: usize) -> Self {
         self.max_handshakes = limit.max(1);
+        self
+    }
+
+    /// For how long a session may be taken up again after the connection that made it (`sessionTimeout`), be it in a
+    /// ticket or kept by the program; seven days at most for tickets. A connection that takes one up gets new ones,
+    /// with a time of their own. Zero: no session may be taken up. Default: 300 seconds.
+    pub fn session_timeout(mut self, timeout: Duration) -> Self {
+        self.session_timeout = timeout;
+        self
+    }
+
+    /// The keys that seal tickets, 48 bytes as random as can be (`ticketKeys`): servers that have the same ones, under
+    /// the same certificate and options, take up each other's sessions, in other processes and on other machines. Who
+    /// has them can read what was said under TLS 1.2 and pass for clients, so they are as secret as the private key,
+    /// and should be changed from time to time: [`Server::set_ticket_keys`](crate::net::Server::set_ticket_keys).
+    /// They mean nothing to a Node process. Default: keys of this server alone, which it changes by itself.
+    pub fn ticket_keys(mut self, keys: impl AsRef<[u8]>) -> Self {
+        self.ticket_keys = Some(keys.as_ref().to_vec());
         self
     }
 

@@ -236,6 +236,8 @@ fn a_context_for_each_name_now_or_later() {
             reject: true,
             honor_cipher_order: true,
             alpn: Vec::new(),
+            session_timeout: Duration::from_secs(300),
+            tickets: None,
         };
         SecureContext::make(&ingredients(Some(&own), None))
             .unwrap()
@@ -249,6 +251,7 @@ fn a_context_for_each_name_now_or_later() {
         Rc::new(ServerPlan {
             contexts: contexts.clone(),
             own_choice,
+            sessions: SessionPlan::default(),
             common: Common::default(),
         })
     };
@@ -376,11 +379,14 @@ fn whose_order_of_ciphers_decides() {
             reject: true,
             honor_cipher_order,
             alpn: Vec::new(),
+            session_timeout: Duration::from_secs(300),
+            tickets: None,
         };
         let side = SecureContext::make(&to).unwrap().server(&wishes).unwrap();
         let server = Session::server(&Rc::new(ServerPlan {
             contexts: Contexts::new(side),
             own_choice: false,
+            sessions: SessionPlan::default(),
             common: Common::default(),
         }));
         let mut from = ingredients(None, Some(&ca.pem()));

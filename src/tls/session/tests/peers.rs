@@ -1,6 +1,7 @@
 //! Certificates of clients, and what the program itself thinks of a server.
 
 use super::*;
+use crate::tls::binding::{Binding, Parts};
 
 #[test]
 fn client_certificates() {
@@ -141,6 +142,17 @@ impl rustls::server::ResolvesServerCert for Thief {
     }
 }
 
+fn bare(config: rustls::ServerConfig) -> ServerSide {
+    let config = Arc::new(config);
+    ServerSide {
+        bare: Arc::clone(&config),
+        config,
+        verifier: None,
+        binding: Binding::of(Parts::of("thief")),
+        speaks_13: true,
+    }
+}
+
 #[test]
 fn who_has_a_certificate_and_not_its_key_is_not_let_in_even_by_version_1() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/tls/fixtures");
@@ -162,11 +174,9 @@ fn who_has_a_certificate_and_not_its_key_is_not_let_in_even_by_version_1() {
                 .with_no_client_auth()
                 .with_cert_resolver(Arc::new(Thief(Arc::new(stolen.clone()))));
             let plan = Rc::new(ServerPlan {
-                contexts: Contexts::new(crate::tls::context::ServerSide {
-                    config: Arc::new(config),
-                    verifier: None,
-                }),
+                contexts: Contexts::new(bare(config)),
                 own_choice: false,
+                sessions: SessionPlan::default(),
                 common: Common::default(),
             });
             let ca = String::from_utf8(cert.clone()).unwrap();
