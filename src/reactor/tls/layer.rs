@@ -22,6 +22,8 @@ pub(crate) struct Layer {
     lower: Option<Box<Layer>>,
     /// Cleartext in records that the session below has, and the stream has not.
     below: usize,
+    /// Why the stream takes nothing any more, which whoever writes next is told.
+    pub(super) broken: Option<io::Error>,
     /// The program was told what it is asked for, and has not answered.
     pub(super) asked: bool,
     /// For how long the handshake may take.
@@ -50,6 +52,7 @@ impl Layer {
             wire,
             lower,
             below: 0,
+            broken: None,
             asked: false,
             timer: None,
             server: None,

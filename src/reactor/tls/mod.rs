@@ -5,6 +5,7 @@
 //! taken in, so that the end of the peer, and its complaints, are noticed.
 
 mod answers;
+mod ending;
 mod layer;
 
 use std::collections::VecDeque;
@@ -213,16 +214,19 @@ impl Reactor {
             return Step::Again;
         }
         let writes = ready.writable && !conn.has_write_error();
-        if writes && (layer.wants_write() || has_to_seal(conn, layer)) {
+        let may_read = conn.readable()
+            && layer.session.may_read()
+            && (reads || !layer.session.has_plain())
+            && (ready.readable || fetches);
+        let waits = has_to_seal(conn, layer)
+            || layer.wants_write()
+                && !(may_wait(conn, layer) && (may_read || at_end || layer.session.has_heard()));
+        if writes && waits {
             self.flush(key);
             Step::Again
         } else if at_end {
             self.tls_at_end(key)
-        } else if conn.readable()
-            && layer.session.may_read()
-            && (reads || !layer.session.has_plain())
-            && (ready.readable || fetches)
-        {
+        } else if may_read {
             self.tls_read(key, reads, buffer)
         } else if conn.has_write_error() && (reads || !conn.will_read()) {
             self.settle_write_error(key)
@@ -237,14 +241,6 @@ impl Reactor {
         } else {
             Step::Done
         }
-    }
-
-    fn tls_at_end(&mut self, key: Key) -> Step {
-        let now = self.now();
-        let touched = self
-            .socket_mut(key)
-            .is_some_and(|socket| socket.conn.idle_mut().touch(now));
-        self.eof(key, touched)
     }
 
     fn tls_read(&mut self, key: Key, reads: bool, buffer: &mut [u8]) -> Step {
@@ -315,7 +311,10 @@ impl Reactor {
         let (Some(stream), Some(layer)) = (&socket.stream, &mut socket.tls) else {
             return;
         };
-        let mut result = layer.push(stream);
+        let mut result = match layer.broken.take() {
+            Some(error) => Err(error),
+            None => layer.push(stream),
+        };
         if let Ok(first) = &result {
             socket.conn.handle_sealed_sent(first.plain);
             if !first.blocked && has_to_seal(&socket.conn, layer) {
@@ -330,9 +329,10 @@ impl Reactor {
         }
         let written = match result {
             Ok(written) => written,
-            // A peer that is gone needs no goodbye; what it had to say is for the read to tell.
-            Err(_) if socket.conn.buffer_size() == 0 && !socket.conn.writable() => {
+            // A peer that is gone needs no goodbye and no ticket; what it had to say is for the read to tell.
+            Err(error) if socket.conn.buffer_size() == 0 => {
                 layer.give_up_sending();
+                layer.broken = Some(error);
                 return self.settle(key);
             }
             Err(error) => return self.write_failed(key, &error),
@@ -369,7 +369,11 @@ impl Reactor {
         };
         let mut written = Default::default();
         if sealed > 0 {
-            written = match layer.push(stream) {
+            let pushed = match layer.broken.take() {
+                Some(error) => Err(error),
+                None => layer.push(stream),
+            };
+            written = match pushed {
                 Ok(written) => written,
                 Err(error) => {
                     if let Payload::Owned(bytes) = payload {
@@ -409,68 +413,13 @@ impl Reactor {
         }
         status
     }
+}
 
-    /// Our side ends: whether all is said that has to be said before the FIN.
-    pub(super) fn tls_shut(&mut self, key: Key) -> bool {
-        let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
-            return true;
-        };
-        let (Some(stream), Some(layer)) = (&socket.stream, &mut socket.tls) else {
-            return true;
-        };
-        match layer.close(stream) {
-            Ok(None) => false,
-            Ok(Some(written)) => {
-                let done = !layer.wants_write();
-                self.counters.bytes_out += written.bytes as u64;
-                if written.blocked {
-                    self.wait_writable(key);
-                }
-                done
-            }
-            Err(_) => {
-                layer.give_up_sending();
-                true
-            }
-        }
-    }
-
-    /// What is given back when a socket is destroyed.
-    pub(super) fn tls_release(&mut self, key: Key) {
-        let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) else {
-            return;
-        };
-        let (timer, server) = (layer.timer.take(), layer.server.take());
-        if let Some(timer) = timer {
-            self.wheel.cancel(timer);
-        }
-        let Some(server) = server else { return };
-        if let Some(tls) = self
-            .server_mut(server)
-            .and_then(|server| server.tls.as_mut())
-        {
-            let was_full = tls.is_full();
-            tls.handshakes -= 1;
-            if was_full {
-                self.schedule(server);
-            }
-        }
-    }
-
-    /// Whether `timer` is that of a handshake.
-    pub(super) fn is_tls_timer(&self, key: Key, timer: crate::timer::TimerKey) -> bool {
-        self.socket(key)
-            .and_then(|socket| socket.tls.as_ref())
-            .is_some_and(|layer| layer.timer == Some(timer))
-    }
-
-    /// The handshake took too long.
-    pub(super) fn tls_overdue(&mut self, key: Key) {
-        let error = Error::new(Code::TlsHandshakeTimeout, "TLS handshake timeout");
-        self.with_conn(key, |conn, released| {
-            conn.handle_read_error(error, released)
-        });
-    }
+/// What a server has to send is of TLS alone, tickets mostly. A client that has said something already may have said all
+/// it had to say, and be gone: the answer of its kernel would be a reset, and what it said and is still on its way
+/// lost. So it goes with the first answer, or our end; and to one that is silent at once.
+fn may_wait(conn: &Conn, layer: &Layer) -> bool {
+    layer.session.is_secure() && !layer.session.is_client() && conn.buffer_size() == 0
 }
 
 /// Cleartext waits that may be encrypted now.

@@ -255,6 +255,7 @@ impl Session {
             taken += read;
             self.plain -= read;
         }
+        self.heard |= taken > 0;
         taken
     }
 

@@ -17,6 +17,11 @@ impl Session {
         self.transport_ended && !self.peer_closed && self.secure
     }
 
+    /// The peer has said something.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard
+    }
+
     /// The peer's certificates, its own first.
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         let chain = self

@@ -150,6 +150,8 @@ pub(crate) struct Session {
     began: bool,
     /// Cleartext that rustls holds.
     plain: usize,
+    /// Some of the peer's was delivered.
+    heard: bool,
     /// The peer said that it ended.
     peer_closed: bool,
     /// The transport ended.
@@ -194,6 +196,7 @@ impl Session {
             records: Records::default(),
             began: false,
             plain: 0,
+            heard: false,
             peer_closed: false,
             transport_ended: false,
         }
