@@ -29,9 +29,14 @@ mod memory;
 mod panics;
 #[path = "tls/scene.rs"]
 mod scene;
+#[path = "tls/sessions.rs"]
+mod sessions;
 #[cfg(feature = "sim")]
 #[path = "tls/simulated.rs"]
 mod simulated;
+#[cfg(feature = "sim")]
+#[path = "tls/simulated_sessions.rs"]
+mod simulated_sessions;
 #[path = "tls/sockets.rs"]
 mod sockets;
 #[path = "tls/upgrades.rs"]

@@ -4,6 +4,9 @@
 
 mod common;
 
+#[path = "tls_interop/sessions.rs"]
+mod sessions;
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -40,7 +40,9 @@
 //! | `ALPNProtocols` | [`alpn_protocols`](TlsOptions::alpn_protocols) | both |
 //! | `rejectUnauthorized` | [`reject_unauthorized`](TlsConnectOptions::reject_unauthorized), true on both sides | both |
 //! | `servername`, `checkServerIdentity` | the same | client |
+//! | `session` | [`session`](TlsConnectOptions::session), a [`Session`] of this process | client |
 //! | `requestCert`, `honorCipherOrder`, `handshakeTimeout`, `SNICallback` | the same | server |
+//! | `sessionTimeout`, `ticketKeys` | the same | server |
 //! | - | [`key_log`](TlsOptions::key_log), [`strict_end`](TlsOptions::strict_end) | both |
 //! | - | [`max_handshakes`](TlsOptions::max_handshakes) | server |
 //!
@@ -56,9 +58,31 @@
 //! | `secureConnect` | [`on_secure_connect`](crate::net::Socket::on_secure_connect), after `connect` and `ready`, before `data` | socket |
 //! | `secureConnection` | [`on_secure_connection`](crate::net::Server::on_secure_connection), after `connection` | server |
 //! | `tlsClientError`, `clientError` | [`on_tls_client_error`](crate::net::Server::on_tls_client_error); the socket has no `error` then | server |
+//! | `session` | [`on_session`](crate::net::Socket::on_session), after `secure_connect` | socket |
+//! | `newSession`, `resumeSession` | [`on_new_session`](crate::net::Server::on_new_session), [`on_resume_session`](crate::net::Server::on_resume_session) | server |
 //! | `keylog` | [`on_keylog`](crate::net::Socket::on_keylog) | both |
 //!
 //! What a socket knows is in [`Socket::tls`](crate::net::Socket::tls), a [`TlsInfo`].
+//!
+//! # Sessions
+//!
+//! A client that was here before need not be shown the certificate again: it takes up its session, and the handshake is
+//! a short one. On a client that is a [`Session`], which [`on_session`](crate::net::Socket::on_session) gives and
+//! [`session`](TlsConnectOptions::session) takes; without that every handshake is a full one.
+//!
+//! A server keeps nothing: it seals what it would have to keep and gives it to the client, as a ticket. Servers that
+//! share [`ticket_keys`](TlsOptions::ticket_keys) take up each other's. With a listener of
+//! [`on_new_session`](crate::net::Server::on_new_session) or
+//! [`on_resume_session`](crate::net::Server::on_resume_session) there are no tickets, and the sessions are in a store of
+//! the program's, which any number of processes may share. Sockets that become a server's side by `start_tls` have
+//! tickets only: under `ticket_keys`, or those of a `secure_context` that they share.
+//!
+//! Either way a session ends with [`session_timeout`](TlsOptions::session_timeout), and is taken up only under the same
+//! certificate, `ca`, versions, ciphers, protocols and wishes for certificates of clients, so by no other context. The
+//! certificate of a client is looked at again by those who let it in.
+//!
+//! Under TLS 1.3 tickets come after the handshake. A server of ours sends them at once to a client that is silent, and
+//! with its answer to one that speaks: a client that says all it has to say and is gone would answer them by a reset.
 //!
 //! # What is safe without being asked for
 //!

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use tidewheel::net::{self, EventKind, Socket};
 use tidewheel::tls::{
-    self, ContextOptions, SecureContext, SniReply, TlsConnectOptions, TlsOptions, TlsVersion,
+    self, ContextOptions, NewSessionReply, ResumeReply, SecureContext, Session, SniReply,
+    TlsConnectOptions, TlsOptions, TlsVersion,
 };
 use tidewheel::Error;
 
@@ -236,6 +237,132 @@ fn no_call_of_a_conversation_calls_back() {
             over_tcp(version, |scene| {
                 let watch = Watch::default();
                 converse(scene, &watch, answer);
+                scene.run();
+                scene.event_loop.turn(Some(Duration::ZERO)).unwrap();
+                assert_eq!(watch.alive(), 0);
+            });
+        }
+    }
+}
+
+/// How a program answers about sessions.
+#[derive(Clone, Copy, PartialEq)]
+enum About {
+    Found,
+    NotFound,
+    Failure,
+    Forget,
+    Late,
+}
+
+enum Reply {
+    Kept(NewSessionReply),
+    Found(ResumeReply, Vec<u8>),
+}
+
+/// A connection, and one that would take up its session; every call is watched.
+fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
+    let options = scene
+        .server_options()
+        .handshake_timeout(Duration::from_millis(20));
+    let server = scene.listen(options);
+    server.unref();
+    let replies: Rc<RefCell<Vec<Reply>>> = Rc::default();
+    let (heard, later) = (watch.loud(), Rc::clone(&replies));
+    let store: Rc<RefCell<Vec<u8>>> = Rc::default();
+    let kept = Rc::clone(&store);
+    watch.call(|| {
+        server.on_new_session(move |_, _, data, reply| {
+            heard.hear();
+            *kept.borrow_mut() = data.to_vec();
+            later.borrow_mut().push(Reply::Kept(reply));
+        })
+    });
+    let (heard, later) = (watch.loud(), Rc::clone(&replies));
+    watch.call(|| {
+        server.on_resume_session(move |_, _, reply| {
+            heard.hear();
+            let data = store.borrow().clone();
+            later.borrow_mut().push(Reply::Found(reply, data));
+        })
+    });
+    let (own, waiting) = (watch.clone(), Rc::clone(&replies));
+    let answer = move |reply: Reply, failure: Error| {
+        own.call(|| match (reply, about) {
+            (Reply::Kept(reply), About::Forget) => drop(reply),
+            (Reply::Kept(reply), _) => reply.done(),
+            (Reply::Found(reply, data), About::Found) => reply.found(&data),
+            (Reply::Found(reply, _), About::NotFound) => reply.not_found(),
+            (Reply::Found(reply, _), About::Forget) => drop(reply),
+            (Reply::Found(reply, _), _) => reply.error(failure.clone()),
+        });
+    };
+    let errors = watch.clone();
+    let ticker = scene
+        .event_loop
+        .set_interval(Duration::from_millis(1), move |_| {
+            let late = |reply: &Reply| about == About::Late && matches!(reply, Reply::Found(..));
+            let now: Vec<_> = {
+                let mut waiting = waiting.borrow_mut();
+                let (late, now) = waiting.drain(..).partition(late);
+                *waiting = late;
+                now
+            };
+            for reply in now {
+                answer(reply, Error::other(errors.loud()));
+            }
+        });
+    ticker.unref();
+    let session: Rc<RefCell<Option<Session>>> = Rc::default();
+    for _ in 0..2 {
+        let mut options = scene.client_options(&server);
+        if let Some(session) = session.borrow().as_ref() {
+            options = options.session(session);
+        }
+        let heard = watch.loud();
+        let client = watch.call(|| tls::connect(&scene.event_loop, options, move |_| heard.hear()));
+        let (heard, keep) = (watch.loud(), Rc::clone(&session));
+        client.on_session(move |socket, session| {
+            heard.hear();
+            keep.borrow_mut().replace(session.clone());
+            socket.end();
+        });
+        client.on_error(|_, _| {});
+        client.on_secure_connect(|socket| {
+            if socket.tls().unwrap().is_session_reused() {
+                socket.end();
+            }
+        });
+        scene.run();
+    }
+    // Of one who is gone: the error goes with the trash of the next turn.
+    let replies = replies.take();
+    assert_eq!(replies.len(), usize::from(about == About::Late));
+    for reply in replies {
+        let failure = Error::other(watch.loud());
+        watch.call(|| match reply {
+            Reply::Found(reply, _) => reply.error(failure),
+            Reply::Kept(reply) => reply.done(),
+        });
+    }
+    ticker.clear();
+    watch.call(|| server.set_ticket_keys(&[1; 48]).unwrap());
+    watch.call(|| server.close());
+}
+
+#[test]
+fn no_call_about_sessions_calls_back() {
+    for version in VERSIONS {
+        for about in [
+            About::Found,
+            About::NotFound,
+            About::Failure,
+            About::Forget,
+            About::Late,
+        ] {
+            over_tcp(version, |scene| {
+                let watch = Watch::default();
+                converse_again(scene, &watch, about);
                 scene.run();
                 scene.event_loop.turn(Some(Duration::ZERO)).unwrap();
                 assert_eq!(watch.alive(), 0);

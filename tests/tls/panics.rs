@@ -1,13 +1,14 @@
 //! A panic in a callback of TLS unwinds out of `run`, and the loop goes on as if the callback had returned; one that was
 //! asked something has then not answered.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use tidewheel::net::Server;
-use tidewheel::tls::{self, TlsConnectOptions, TlsVersion};
+use tidewheel::tls::{self, Session, TlsConnectOptions, TlsVersion};
 
 use crate::common::Script;
 use crate::scene::{each_scene, Scene};
@@ -185,6 +186,75 @@ fn one_who_panics_when_asked_for_an_opinion_has_not_let_anybody_in() {
             }
         });
     }
+}
+
+#[test]
+fn one_who_panics_over_a_session_has_kept_and_found_nothing() {
+    each_scene(|scene| {
+        for at in ["nowhere", "new", "resume", "session"] {
+            let step = move |here: &str| {
+                if here == at {
+                    boom();
+                }
+            };
+            let server = scene.listen(scene.server_options());
+            server.on_secure_connection(|socket| {
+                socket.pipe(socket);
+            });
+            server.unref();
+            let store: Rc<RefCell<HashMap<Vec<u8>, Vec<u8>>>> = Rc::default();
+            let sessions = Rc::clone(&store);
+            server.on_new_session(move |_, id, data, _dropped| {
+                sessions.borrow_mut().insert(id.to_vec(), data.to_vec());
+                step("new");
+            });
+            server.on_resume_session(move |_, id, reply| {
+                step("resume");
+                reply.found(&store.borrow()[id]);
+            });
+            let kept: Rc<RefCell<Option<Session>>> = Rc::default();
+            let meet = || {
+                let mut options = scene.client_options(&server);
+                if let Some(session) = kept.borrow().as_ref() {
+                    options = options.session(session);
+                }
+                let client = scene.client_with(options, Script::new("C"));
+                client.write("hello");
+                let keep = Rc::clone(&kept);
+                client.on_session(move |_, session| {
+                    keep.borrow_mut().replace(session.clone());
+                    step("session");
+                });
+                let reused = Rc::new(Cell::new(false));
+                let seen = Rc::clone(&reused);
+                client.on_data(move |socket, _| {
+                    seen.set(socket.tls().unwrap().is_session_reused());
+                    socket.end();
+                });
+                let panics = run_through(scene);
+                (reused.get(), panics)
+            };
+            let each = 1 + usize::from(scene.version == TlsVersion::V1_3);
+            let (reused, panics) = meet();
+            let expected = if ["new", "session"].contains(&at) {
+                each
+            } else {
+                0
+            };
+            assert_eq!((reused, panics), (false, expected), "{at}");
+            let (reused, panics) = meet();
+            let expected = match at {
+                "resume" => 1,
+                "new" | "session" if scene.version == TlsVersion::V1_3 => 2,
+                _ => 0,
+            };
+            assert_eq!((reused, panics), (at != "resume", expected), "{at}");
+            server.close();
+            scene.run();
+        }
+        let each = "connect ready secure drain data(5) finish end close(false)";
+        scene.assert_trace("C", &vec![each; 8].join(" "));
+    });
 }
 
 #[test]

@@ -18,10 +18,14 @@ const SEEDS: u64 = 150;
 
 /// SplitMix64: the test's own dice.
 #[derive(Clone)]
-struct Dice(Rc<Cell<u64>>);
+pub struct Dice(Rc<Cell<u64>>);
 
 impl Dice {
-    fn below(&self, bound: usize) -> usize {
+    pub fn new(seed: u64) -> Dice {
+        Dice(Rc::new(Cell::new(seed)))
+    }
+
+    pub fn below(&self, bound: usize) -> usize {
         self.0.set(self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
         let mut mixed = self.0.get();
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -29,11 +33,11 @@ impl Dice {
         ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 
-    fn one_in(&self, bound: usize) -> bool {
+    pub fn one_in(&self, bound: usize) -> bool {
         self.below(bound) == 0
     }
 
-    fn faults(&self) -> Faults {
+    pub fn faults(&self) -> Faults {
         let some = || self.below(4) as f64 / 10.0;
         let rare = || if self.one_in(4) { 0.003 } else { 0.0 };
         Faults::default()
@@ -225,7 +229,7 @@ struct Ending {
 }
 
 fn run(seed: u64, own: &Identity, ca: &str) -> Ending {
-    let dice = Dice(Rc::new(Cell::new(seed)));
+    let dice = Dice::new(seed);
     let sim = Sim::with_faults(seed, dice.faults());
     let event_loop = EventLoop::builder()
         .sim(&sim)
