@@ -29,6 +29,8 @@ mod memory;
 mod panics;
 #[path = "tls/scene.rs"]
 mod scene;
+#[path = "tls/session_stores.rs"]
+mod session_stores;
 #[path = "tls/sessions.rs"]
 mod sessions;
 #[cfg(feature = "sim")]

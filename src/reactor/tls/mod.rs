@@ -419,7 +419,8 @@ impl Reactor {
 /// it had to say, and be gone: the answer of its kernel would be a reset, and what it said and is still on its way
 /// lost. So it goes with the first answer, or our end; and to one that is silent at once.
 fn may_wait(conn: &Conn, layer: &Layer) -> bool {
-    layer.session.is_secure() && !layer.session.is_client() && conn.buffer_size() == 0
+    let is_server = !layer.session.is_client();
+    is_server && layer.session.is_secure() && conn.writable() && conn.buffer_size() == 0
 }
 
 /// Cleartext waits that may be encrypted now.

@@ -1,5 +1,6 @@
 //! Two sessions against each other over pipes in memory, whole and byte by byte.
 
+mod bindings;
 mod endings;
 mod handshakes;
 mod keys;
