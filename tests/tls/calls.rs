@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewheel::net::{self, EventKind, Socket};
+use tidewheel::net::{self, EventKind, Server, Socket};
 use tidewheel::tls::{
     self, ContextOptions, NewSessionReply, ResumeReply, SecureContext, Session, SniReply,
     TlsConnectOptions, TlsOptions, TlsVersion,
@@ -260,15 +260,17 @@ enum Reply {
     Found(ResumeReply, Vec<u8>),
 }
 
-/// A connection, and one that would take up its session; every call is watched.
-fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
+/// The replies that wait.
+type Replies = Rc<RefCell<Vec<Reply>>>;
+
+/// A server whose program keeps sessions and answers later.
+fn keep_later(scene: &Scene<'_>, watch: &Watch, replies: &Replies) -> Server {
     let options = scene
         .server_options()
         .handshake_timeout(Duration::from_millis(20));
     let server = scene.listen(options);
     server.unref();
-    let replies: Rc<RefCell<Vec<Reply>>> = Rc::default();
-    let (heard, later) = (watch.loud(), Rc::clone(&replies));
+    let (heard, later) = (watch.loud(), Rc::clone(replies));
     let store: Rc<RefCell<Vec<u8>>> = Rc::default();
     let kept = Rc::clone(&store);
     watch.call(|| {
@@ -276,16 +278,23 @@ fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
             heard.hear();
             *kept.borrow_mut() = data.to_vec();
             later.borrow_mut().push(Reply::Kept(reply));
-        })
+        });
     });
-    let (heard, later) = (watch.loud(), Rc::clone(&replies));
+    let (heard, later) = (watch.loud(), Rc::clone(replies));
     watch.call(|| {
         server.on_resume_session(move |_, _, reply| {
             heard.hear();
             let data = store.borrow().clone();
             later.borrow_mut().push(Reply::Found(reply, data));
-        })
+        });
     });
+    server
+}
+
+/// A connection, and one that would take up its session; every call is watched.
+fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
+    let replies = Replies::default();
+    let server = keep_later(scene, watch, &replies);
     let (own, waiting) = (watch.clone(), Rc::clone(&replies));
     let answer = move |reply: Reply, failure: Error| {
         own.call(|| match (reply, about) {

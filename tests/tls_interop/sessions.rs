@@ -153,7 +153,7 @@ fn we_take_up_sessions_of_their_servers() {
                 let line = line.clone();
                 let client = tls::connect(&world.event_loop, options, move |socket| {
                     let info = socket.tls().unwrap();
-                    assert_eq!(info.is_session_reused(), visit > 0, "{line}");
+                    assert_eq!(info.is_session_reused(), visit > 0, "{line} {visit}");
                     assert!(info.authorized());
                     socket.write("hello\n");
                 });
@@ -163,7 +163,7 @@ fn we_take_up_sessions_of_their_servers() {
                 });
                 client.on_data(move |socket, data| {
                     if data.ends_with(b"\n") {
-                        socket.destroy_soon();
+                        socket.end();
                     }
                 });
                 world.run();

@@ -46,7 +46,10 @@ pub(super) struct Pulled {
 }
 
 impl Layer {
-    pub(super) fn new(session: Session, wire: Rc<Wire>, lower: Option<Box<Layer>>) -> Layer {
+    pub(super) fn new(session: Session, wire: Rc<Wire>, mut lower: Option<Box<Layer>>) -> Layer {
+        if let Some(lower) = &mut lower {
+            lower.session.tell_no_sessions();
+        }
         Layer {
             session,
             wire,

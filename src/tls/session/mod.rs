@@ -297,11 +297,12 @@ impl Session {
         self.failed || self.is_waiting()
     }
 
-    /// It waits for an answer, or for somebody to hear that it is secure.
+    /// It waits for an answer, or for somebody to hear that it is secure, or what came before the data.
     fn is_waiting(&self) -> bool {
         matches!(self.state, State::Hello(_) | State::Lookup(_))
             || self.identity == Identity::Asked
             || self.awaits_keeper()
+            || self.has_sessions()
             || (self.secure && !self.told)
     }
 

@@ -64,6 +64,8 @@ pub(super) struct OfClient {
     store: Arc<kept::Store>,
     /// Nobody has heard of these yet.
     news: VecDeque<kept::Session>,
+    /// Somebody is to hear of them.
+    tells: bool,
     newest: Option<kept::Session>,
 }
 
@@ -91,6 +93,7 @@ impl Keeping {
             side: plan.side.clone(),
             store: kept::Store::new(session),
             news: VecDeque::new(),
+            tells: true,
             newest: None,
         })
     }
@@ -225,6 +228,22 @@ impl Session {
         }
     }
 
+    /// Nobody has heard of some that came.
+    pub(super) fn has_sessions(&self) -> bool {
+        match self.keeping.as_deref() {
+            Some(Keeping::Client(client)) => self.told && !client.news.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Nobody will hear of sessions: another TLS is above this one.
+    pub(crate) fn tell_no_sessions(&mut self) {
+        if let Some(Keeping::Client(client)) = self.keeping.as_deref_mut() {
+            client.tells = false;
+            client.news.clear();
+        }
+    }
+
     /// The newest session.
     pub(crate) fn session(&self) -> Option<&kept::Session> {
         match self.keeping.as_deref()? {
@@ -247,10 +266,7 @@ impl Session {
         match self.keeping.as_deref()? {
             Keeping::Server(server) if !server.made.is_empty() => Some(Some(Wants::Keeper)),
             Keeping::Server(server) => (server.pending > 0).then_some(None),
-            Keeping::Client(client) if self.told && !client.news.is_empty() => {
-                Some(Some(Wants::Sessions))
-            }
-            Keeping::Client(_) => None,
+            Keeping::Client(_) => self.has_sessions().then_some(Some(Wants::Sessions)),
         }
     }
 
@@ -275,7 +291,8 @@ impl Session {
                 for session in client.store.take_made(&client.side, host) {
                     client.newest = Some(session.clone());
                     // In TLS 1.2 it is the old one, perhaps with a new ticket.
-                    if !is_short || session.protocol() == crate::tls::TlsVersion::V1_3 {
+                    let is_new = !is_short || session.protocol() == crate::tls::TlsVersion::V1_3;
+                    if is_new && client.tells {
                         client.news.push_back(session);
                     }
                     if client.news.len() > MOST {
