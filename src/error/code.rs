@@ -255,6 +255,10 @@ codes! {
     CertNoRevocationList = "UNABLE_TO_GET_CRL",
     /// The list of revoked certificates is too old.
     CertRevocationListExpired = "CRL_HAS_EXPIRED",
+    /// The time of the list of revoked certificates has not begun.
+    CertRevocationListNotYetValid = "CRL_NOT_YET_VALID",
+    /// The list of revoked certificates was not signed by its issuer.
+    CertRevocationListSignature = "CRL_SIGNATURE_FAILURE",
     /// The certificate is wrong in another way.
     CertRejected = "CERT_REJECTED",
     /// The certificate is not for the host that was asked for.

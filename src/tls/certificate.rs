@@ -257,7 +257,7 @@ fn alt_name(name: &GeneralName<'_>) -> AltName {
     }
 }
 
-fn time(seconds: i64) -> SystemTime {
+pub(super) fn time(seconds: i64) -> SystemTime {
     let distance = Duration::from_secs(seconds.unsigned_abs());
     let moved = if seconds < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(distance)

@@ -15,6 +15,7 @@ use super::binding::{Binding, Parts};
 use super::certificate::{self, Certificate};
 use super::keys::{self, Keys};
 use super::material::Material;
+use super::revocation::Lists;
 use super::tickets::{TicketKeys, Ticketer, LONGEST};
 use super::trust::Trust;
 use super::verifier::Verifier;
@@ -31,6 +32,7 @@ pub(crate) struct Ingredients {
     pub(crate) keys: Vec<(Material, Option<String>)>,
     pub(crate) certs: Vec<Material>,
     pub(crate) ca: Option<Vec<Material>>,
+    pub(crate) crl: Vec<Material>,
     pub(crate) passphrase: Option<String>,
     pub(crate) ciphers: Option<String>,
     pub(crate) secure_protocol: Option<String>,
@@ -173,7 +175,7 @@ impl SecureContext {
         Ok(SecureContext(Rc::new(Context {
             binding: Binding::of(parts),
             tickets: TicketKeys::own()?,
-            trust: Arc::new(Trust::new(ca.as_deref(), &provider)?),
+            trust: Arc::new(Trust::new(ca.as_deref(), Lists::load(&from.crl)?, &provider)?),
             provider,
             versions,
             keys: Arc::new(keys),

@@ -1,6 +1,6 @@
 //! What rustls finds wrong, in the words of Node and OpenSSL.
 
-use rustls::{AlertDescription, CertificateError, PeerIncompatible};
+use rustls::{AlertDescription, CertRevocationListError, CertificateError, PeerIncompatible};
 
 use super::certificate::Certificate;
 use crate::error::{Code, Error};
@@ -22,11 +22,19 @@ pub(crate) fn of_connection(error: &rustls::Error, began: bool) -> Error {
         Tls::NoApplicationProtocol => Code::TlsNoApplicationProtocol,
         Tls::PeerIncompatible(what) => of_incompatible(what),
         Tls::InvalidCertificate(what) => of_certificate(what),
+        Tls::InvalidCertRevocationList(CertRevocationListError::IssuerInvalidForCrl) => {
+            Code::CertNoRevocationList
+        }
+        Tls::InvalidCertRevocationList(_) => Code::CertRevocationListSignature,
         _ => Code::TlsProtocolError,
     };
     let message = match (error, code) {
         (_, Code::TlsWrongVersionNumber) => {
             "wrong version number: the peer does not speak TLS".into()
+        }
+        (_, Code::CertRevocationListSignature) => "CRL signature failure".into(),
+        (_, Code::CertNoRevocationList) => {
+            "unable to get certificate CRL: its issuer may not sign such lists".into()
         }
         (Tls::AlertReceived(alert), _) => format!("the peer reports: {alert:?}"),
         _ => error.to_string(),
@@ -87,6 +95,9 @@ pub(crate) fn of_chain(what: &CertificateError, chain: &[Certificate]) -> Error 
         Code::CertIssuerUnknown => "unable to get local issuer certificate".into(),
         Code::CertLeafUnverified => "unable to verify the first certificate".into(),
         Code::CertInvalidPurpose => "unsuitable certificate purpose".into(),
+        Code::CertRevoked => "certificate revoked".into(),
+        Code::CertNoRevocationList => "unable to get certificate CRL".into(),
+        Code::CertRevocationListExpired => "CRL has expired".into(),
         _ => what.to_string(),
     };
     if leaf.is_some_and(Certificate::is_version_1) {

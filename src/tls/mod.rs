@@ -117,6 +117,7 @@ mod key_log;
 mod keys;
 mod material;
 pub(crate) mod names;
+mod revocation;
 pub(crate) mod session;
 mod stored;
 pub(crate) mod tickets;

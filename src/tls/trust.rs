@@ -3,7 +3,11 @@
 //! A certificate that is itself in `ca` is trusted by its dates and its name: it may be of version 1 of the format, as
 //! `openssl x509 -req -signkey` makes them, or be allowed to issue others, as those of `openssl req -x509` are. Every
 //! other must lead to one of the roots by the rules of the web.
+//!
+//! With lists of revoked certificates each of a chain must be one that a list of its issuer could name and does not, also
+//! one that is itself in `ca`. A root is not asked about.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
@@ -11,12 +15,13 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{CertificateError, DistinguishedName, RootCertStore};
 
 use super::certificate::Certificate;
 use super::failure;
 use super::identity::{check_server_identity, mismatch};
+use super::revocation::{self, Lists, Standing};
 use crate::error::{Code, Error, Result};
 
 /// Something is wrong with certificates.
@@ -30,8 +35,11 @@ pub(crate) struct Fault {
 
 #[derive(Debug)]
 pub(crate) struct Trust {
-    /// Those of `ca`, each trusted as it stands.
-    listed: Vec<CertificateDer<'static>>,
+    /// Those of `ca`, each trusted as it stands, or as the lists let it stand.
+    listed: Vec<(CertificateDer<'static>, Option<Standing>)>,
+    /// Those of `ca` that have their own issuer there, when there are lists: they are asked about, too.
+    between: Vec<CertificateDer<'static>>,
+    lists: Lists,
     /// `None` without a root.
     servers: Option<Arc<WebPkiServerVerifier>>,
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -41,20 +49,31 @@ pub(crate) struct Trust {
 
 impl Trust {
     /// `ca`: what the program gave, in place of the roots that come with the crate.
-    pub(crate) fn new(ca: Option<&[Certificate]>, provider: &Arc<CryptoProvider>) -> Result<Trust> {
+    pub(crate) fn new(
+        ca: Option<&[Certificate]>,
+        lists: Lists,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Trust> {
+        let algorithms = provider.signature_verification_algorithms;
+        let listed = ca.unwrap_or_default();
+        let standing = |one| (!lists.is_empty()).then(|| lists.standing(one, listed, &algorithms));
+        let standings: Vec<_> = listed.iter().map(standing).collect();
         let mut roots = RootCertStore::empty();
-        match ca {
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            // One that cannot be a root is trusted as it stands all the same.
-            Some(listed) => {
-                roots.add_parsable_certificates(listed.iter().map(|ca| ca.der().clone()));
+        let mut between = Vec::new();
+        if ca.is_none() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        for (one, standing) in listed.iter().zip(&standings) {
+            let der = one.der().clone();
+            match standing {
+                Some(_) if one.issuer_among(listed).is_some() => between.push(der),
+                Some(standing) if standing.is_revoked() => {}
+                // One that cannot be a root is trusted as it stands all the same.
+                _ => {
+                    roots.add_parsable_certificates([der]);
+                }
             }
         }
-        let hints = if ca.is_some() {
-            roots.subjects()
-        } else {
-            Vec::new()
-        };
         let roots = Arc::new(roots);
         let (mut servers, mut clients) = (None, None);
         if !roots.is_empty() {
@@ -62,17 +81,27 @@ impl Trust {
                 Arc::clone(&roots),
                 Arc::clone(provider),
             );
+            let verifier = verifier
+                .with_crls(lists.ders())
+                .enforce_revocation_expiration();
             servers = Some(verifier.build().map_err(|error| unusable(&error))?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+            let verifier = verifier
+                .with_crls(lists.ders())
+                .enforce_revocation_expiration();
             clients = Some(verifier.build().map_err(|error| unusable(&error))?);
         }
-        let listed = ca.unwrap_or_default();
+        let mut named = RootCertStore::empty();
+        named.add_parsable_certificates(listed.iter().map(|ca| ca.der().clone()));
+        let ders = listed.iter().map(|ca| ca.der().clone());
         Ok(Trust {
-            listed: listed.iter().map(|ca| ca.der().clone()).collect(),
+            listed: ders.zip(standings).collect(),
+            between,
+            lists,
             servers,
             clients,
-            hints,
-            algorithms: provider.signature_verification_algorithms,
+            hints: named.subjects(),
+            algorithms,
         })
     }
 
@@ -92,9 +121,9 @@ impl Trust {
         match self.check_server(chain, &name, now) {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(()),
+            ))
+            | Ok(()) => self.check_times(chain, now),
             Err(answer) => Err(fault(answer, chain)),
-            Ok(()) => Ok(()),
         }
     }
 
@@ -111,7 +140,7 @@ impl Trust {
             answer: CertificateError::BadEncoding.into(),
             error,
         })?;
-        let by_name = if self.is_listed(leaf) {
+        let by_name = if self.listed(leaf).is_some() {
             check_server_identity(host, &certificate)
         } else if self.check_server(chain, name, now).is_ok() {
             Ok(())
@@ -134,15 +163,15 @@ impl Trust {
         now: UnixTime,
     ) -> Result<(), Fault> {
         let leaf = chain.first().ok_or_else(none_sent)?;
-        let result = if self.is_listed(leaf) {
-            check_dates(leaf, now)
-        } else {
-            match &self.clients {
-                Some(roots) => roots.verify_client_cert(leaf, &chain[1..], now).map(|_| ()),
-                None => Err(CertificateError::UnknownIssuer.into()),
-            }
+        let result = match (self.listed(leaf), &self.clients) {
+            (Some(standing), _) => check_listed(leaf, standing, now),
+            (None, Some(roots)) => roots
+                .verify_client_cert(leaf, &self.issuers(chain), now)
+                .map(|_| ()),
+            (None, None) => Err(CertificateError::UnknownIssuer.into()),
         };
-        result.map_err(|answer| fault(answer, chain))
+        result.map_err(|answer| fault(answer, chain))?;
+        self.check_times(chain, now)
     }
 
     fn check_server(
@@ -154,20 +183,49 @@ impl Trust {
         let leaf = chain
             .first()
             .ok_or(rustls::Error::NoCertificatesPresented)?;
-        if self.is_listed(leaf) {
-            return check_dates(leaf, now);
-        }
-        match &self.servers {
-            Some(roots) => roots
-                .verify_server_cert(leaf, &chain[1..], name, &[], now)
+        match (self.listed(leaf), &self.servers) {
+            (Some(standing), _) => check_listed(leaf, standing, now),
+            (None, Some(roots)) => roots
+                .verify_server_cert(leaf, &self.issuers(chain), name, &[], now)
                 .map(|_| ()),
-            None => Err(CertificateError::UnknownIssuer.into()),
+            (None, None) => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 
-    fn is_listed(&self, leaf: &CertificateDer<'_>) -> bool {
-        self.listed.iter().any(|listed| listed == leaf)
+    /// If a certificate is in `ca` itself: how it stands there.
+    fn listed(&self, leaf: &CertificateDer<'_>) -> Option<Option<Standing>> {
+        let mut listed = self.listed.iter();
+        let found = listed.find(|(listed, _)| listed == leaf);
+        found.map(|(_, standing)| *standing)
     }
+
+    /// What may stand between the first of a chain and a root.
+    fn issuers<'a>(&'a self, chain: &'a [CertificateDer<'a>]) -> Cow<'a, [CertificateDer<'a>]> {
+        match self.between.is_empty() {
+            true => Cow::Borrowed(&chain[1..]),
+            false => Cow::Owned([&chain[1..], &self.between].concat()),
+        }
+    }
+
+    /// Whether the lists are not of a time to come.
+    fn check_times(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Fault> {
+        if !self.lists.is_early(chain.iter().chain(&self.between), now) {
+            return Ok(());
+        }
+        Err(Fault {
+            answer: CertificateError::UnknownRevocationStatus.into(),
+            error: Error::new(Code::CertRevocationListNotYetValid, "CRL is not yet valid"),
+        })
+    }
+}
+
+fn check_listed(
+    leaf: &CertificateDer<'_>,
+    standing: Option<Standing>,
+    now: UnixTime,
+) -> Result<(), rustls::Error> {
+    check_dates(leaf, now)?;
+    standing.map_or(Ok(()), |standing| standing.check(now).map_err(Into::into))
 }
 
 fn check_dates(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), rustls::Error> {
@@ -208,9 +266,12 @@ fn none_sent() -> Fault {
     Fault { answer, error }
 }
 
-fn unusable(error: &rustls::server::VerifierBuilderError) -> Error {
-    Error::new(
-        Code::TlsBadEncoding,
-        format!("`ca` cannot be used: {error}"),
-    )
+fn unusable(error: &VerifierBuilderError) -> Error {
+    match error {
+        VerifierBuilderError::InvalidCrl(why) => revocation::unsupported(&format!("{why:?}")),
+        _ => Error::new(
+            Code::TlsBadEncoding,
+            format!("`ca` cannot be used: {error}"),
+        ),
+    }
 }

@@ -13,9 +13,9 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use x509_parser::asn1_rs::{Any, BitString, FromDer};
 
 use super::certificate::Certificate;
+use super::revocation::is_signature;
 use super::trust::{Fault, Trust};
 use crate::error::Error;
 
@@ -193,22 +193,13 @@ fn verify_raw(
     dss: &DigitallySignedStruct,
     supported: &WebPkiSupportedAlgorithms,
 ) -> Checked<HandshakeSignatureValid> {
-    let bad_key = |_| rustls::Error::from(CertificateError::BadEncoding);
-    let (_, whole) = Any::from_der(key).map_err(bad_key)?;
-    let (rest, algorithm) = Any::from_der(whole.data).map_err(bad_key)?;
-    let (_, bits) = BitString::from_der(rest).map_err(bad_key)?;
     let scheme = supported
         .mapping
         .iter()
         .find(|(scheme, _)| *scheme == dss.scheme);
     let candidates = scheme.map_or(&[][..], |(_, algorithms)| algorithms);
-    let fits = candidates
-        .iter()
-        .find(|candidate| candidate.public_key_alg_id().as_ref() == algorithm.data);
-    let verified = fits.is_some_and(|fits| {
-        fits.verify_signature(bits.as_ref(), message, dss.signature())
-            .is_ok()
-    });
+    let verified = is_signature(key, message, dss.signature(), candidates.iter().copied())
+        .ok_or(CertificateError::BadEncoding)?;
     if verified {
         Ok(HandshakeSignatureValid::assertion())
     } else {

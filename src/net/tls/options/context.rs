@@ -40,6 +40,18 @@ macro_rules! context_setters {
             self
         }
 
+        /// Lists of revoked certificates, in PEM or DER (`crl`). Further calls add to them. Then every certificate of the
+        /// peer's, up to the one that is trusted, must be one that a list of its issuer tells of, and that it does not
+        /// name: no list (`UNABLE_TO_GET_CRL`), one that has expired or one of a time to come is wrong as well. Of
+        /// several of one issuer the newest counts. A certificate in `ca` is asked about, too, unless nobody there has
+        /// issued it and it only issues others.
+        ///
+        /// Lists of version 1 are refused; `crl_extensions` in the configuration of `openssl ca` makes newer ones.
+        pub fn crl(mut self, crl: impl Into<Material>) -> Self {
+            self.$($at).+.crl.push(crl.into());
+            self
+        }
+
         /// What opens the encrypted keys (`passphrase`).
         pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
             self.$($at).+.passphrase = Some(passphrase.into());
