@@ -5,6 +5,7 @@ mod endings;
 mod handshakes;
 mod keys;
 mod peers;
+mod revocation;
 mod sessions;
 
 use std::collections::HashMap;
