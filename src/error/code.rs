@@ -222,6 +222,8 @@ codes! {
     TlsKeyMismatch = "ERR_OSSL_X509_KEY_VALUES_MISMATCH",
     /// The passphrase does not open the private key.
     TlsBadDecrypt = "ERR_OSSL_BAD_DECRYPT",
+    /// The passphrase does not open the PFX.
+    TlsMacVerifyFailure = "ERR_OSSL_PKCS12_MAC_VERIFY_FAILURE",
     /// The private key is encrypted and no passphrase was given.
     TlsMissingPassphrase = "ERR_MISSING_PASSPHRASE",
     /// There is nothing of that kind in the file or text.
@@ -337,6 +339,7 @@ impl Code {
                 | Code::TlsInvalidState
                 | Code::TlsKeyMismatch
                 | Code::TlsBadDecrypt
+                | Code::TlsMacVerifyFailure
                 | Code::TlsMissingPassphrase
                 | Code::TlsNoStartLine
                 | Code::TlsBadEncoding

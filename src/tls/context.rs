@@ -33,6 +33,8 @@ pub(crate) struct Ingredients {
     pub(crate) certs: Vec<Material>,
     pub(crate) ca: Option<Vec<Material>>,
     pub(crate) crl: Vec<Material>,
+    #[cfg(feature = "tls-pfx")]
+    pub(crate) pfx: Vec<(Material, Option<String>)>,
     pub(crate) passphrase: Option<String>,
     pub(crate) ciphers: Option<String>,
     pub(crate) secure_protocol: Option<String>,
@@ -144,27 +146,9 @@ impl SecureContext {
             cipher_suites: suites,
             ..ring::default_provider()
         });
-        let mut keys = Vec::new();
-        for (key, passphrase) in &from.keys {
-            let passphrase = passphrase.as_deref().or(from.passphrase.as_deref());
-            keys.extend(keys::load(key, passphrase, &provider)?);
-        }
-        let chains = from
-            .certs
-            .iter()
-            .map(certificate::load)
-            .collect::<Result<_>>()?;
-        let keys = Keys::pair(keys, chains)?;
-        let ca = match &from.ca {
-            None => None,
-            Some(files) => {
-                let lists = files
-                    .iter()
-                    .map(certificate::load)
-                    .collect::<Result<Vec<_>>>()?;
-                Some(lists.concat())
-            }
-        };
+        let (keys, added) = load_keys(from, &provider)?;
+        let ca = from.ca.as_deref().map(load_all).transpose()?;
+        let lists = Lists::load(&from.crl)?;
         let chains = keys.chains();
         let mut parts = parts.add_all(chains.len(), chains);
         if let Some(ca) = &ca {
@@ -172,10 +156,12 @@ impl SecureContext {
                 .add(b"ca")
                 .add_all(ca.len(), ca.iter().map(Certificate::raw));
         }
+        parts = parts.add_all(added.len(), added.iter().map(Certificate::raw));
+        parts = parts.add_all(lists.len(), lists.ders());
         Ok(SecureContext(Rc::new(Context {
             binding: Binding::of(parts),
             tickets: TicketKeys::own()?,
-            trust: Arc::new(Trust::new(ca.as_deref(), Lists::load(&from.crl)?, &provider)?),
+            trust: Arc::new(Trust::new(ca.as_deref(), &added, lists, &provider)?),
             provider,
             versions,
             keys: Arc::new(keys),
@@ -316,6 +302,45 @@ impl fmt::Debug for SecureContext {
             .field("certificate", &self.certificate())
             .finish_non_exhaustive()
     }
+}
+
+/// The keys with their certificates, and the certificates that came along with them.
+fn load_keys(from: &Ingredients, provider: &CryptoProvider) -> Result<(Keys, Vec<Certificate>)> {
+    let mut keys = Vec::new();
+    for (key, passphrase) in &from.keys {
+        let passphrase = passphrase.as_deref().or(from.passphrase.as_deref());
+        keys.extend(keys::load(key, passphrase, provider)?);
+    }
+    let chains = from.certs.iter().map(certificate::load);
+    let keys = Keys::pair(keys, chains.collect::<Result<_>>()?)?;
+    #[cfg(feature = "tls-pfx")]
+    return with_pfx(keys, from, provider);
+    #[cfg(not(feature = "tls-pfx"))]
+    Ok((keys, Vec::new()))
+}
+
+#[cfg(feature = "tls-pfx")]
+fn with_pfx(
+    mut keys: Keys,
+    from: &Ingredients,
+    provider: &CryptoProvider,
+) -> Result<(Keys, Vec<Certificate>)> {
+    let mut added = Vec::new();
+    // Each goes before what is there, and the first that was given is to be the first.
+    for (pfx, passphrase) in from.pfx.iter().rev() {
+        let passphrase = passphrase.as_deref().or(from.passphrase.as_deref());
+        let opened = super::pfx::load(pfx, passphrase, provider)?;
+        for (key, chain) in opened.pairs.into_iter().rev() {
+            keys.prefer(key, &chain);
+        }
+        added.extend(opened.others);
+    }
+    Ok((keys, added))
+}
+
+fn load_all(materials: &[Material]) -> Result<Vec<Certificate>> {
+    let lists = materials.iter().map(certificate::load);
+    Ok(lists.collect::<Result<Vec<_>>>()?.concat())
 }
 
 fn find<W: PartialEq, S: Clone>(made: &[(W, S)], wishes: &W) -> Option<S> {

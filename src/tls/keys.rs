@@ -48,16 +48,18 @@ impl Keys {
                 return Err(mismatch());
             };
             used[at] = true;
-            let chain = chain
-                .iter()
-                .map(|certificate| certificate.der().clone())
-                .collect();
-            pairs.push(Arc::new(CertifiedKey::new(chain, Arc::clone(&keys[at]))));
+            pairs.push(certified(Arc::clone(&keys[at]), chain));
         }
         if used.contains(&false) {
             return Err(mismatch());
         }
         Ok(Keys(pairs))
+    }
+
+    /// Adds a key whose certificates are known, to be used before the others.
+    #[cfg(feature = "tls-pfx")]
+    pub(crate) fn prefer(&mut self, key: Arc<dyn SigningKey>, chain: &[Certificate]) {
+        self.0.insert(0, certified(key, chain));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -99,6 +101,11 @@ impl ResolvesClientCert for Keys {
     fn has_certs(&self) -> bool {
         !self.is_empty()
     }
+}
+
+fn certified(key: Arc<dyn SigningKey>, chain: &[Certificate]) -> Arc<CertifiedKey> {
+    let ders = chain.iter().map(|certificate| certificate.der().clone());
+    Arc::new(CertifiedKey::new(ders.collect(), key))
 }
 
 fn mismatch() -> Error {
@@ -184,7 +191,10 @@ fn decrypt(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static
     Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
 }
 
-fn sign(key: PrivateKeyDer<'static>, provider: &CryptoProvider) -> Result<Arc<dyn SigningKey>> {
+pub(super) fn sign(
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Arc<dyn SigningKey>> {
     let loaded = provider.key_provider.load_private_key(key);
     loaded.map_err(|_| unsupported_key("this one"))
 }

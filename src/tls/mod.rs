@@ -117,6 +117,8 @@ mod key_log;
 mod keys;
 mod material;
 pub(crate) mod names;
+#[cfg(feature = "tls-pfx")]
+mod pfx;
 mod revocation;
 pub(crate) mod session;
 mod stored;

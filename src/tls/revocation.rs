@@ -70,9 +70,17 @@ impl Lists {
         self.0.is_empty()
     }
 
-    pub(crate) fn ders(&self) -> impl Iterator<Item = CertificateRevocationListDer<'static>> + '_ {
-        let ders = self.0.iter();
-        ders.map(|list| CertificateRevocationListDer::from(list.der.clone()))
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn ders(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(|list| list.der.as_slice())
+    }
+
+    /// As rustls takes them.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = CertificateRevocationListDer<'static>> + '_ {
+        self.ders().map(|der| der.to_vec().into())
     }
 
     /// Whether the time of a list that would tell of one of `chain` has not come.

@@ -37,7 +37,8 @@ pub(crate) struct Fault {
 pub(crate) struct Trust {
     /// Those of `ca`, each trusted as it stands, or as the lists let it stand.
     listed: Vec<(CertificateDer<'static>, Option<Standing>)>,
-    /// Those of `ca` that have their own issuer there, when there are lists: they are asked about, too.
+    /// What may lie between a certificate and a root: what came with our key and, when there are lists, those of `ca`
+    /// that have their own issuer there, as they are asked about, too.
     between: Vec<CertificateDer<'static>>,
     lists: Lists,
     /// `None` without a root.
@@ -48,25 +49,28 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// `ca`: what the program gave, in place of the roots that come with the crate.
+    /// `ca`: what the program gave, in place of the roots that come with the crate. `added`: what came with its key.
     pub(crate) fn new(
         ca: Option<&[Certificate]>,
+        added: &[Certificate],
         lists: Lists,
         provider: &Arc<CryptoProvider>,
     ) -> Result<Trust> {
         let algorithms = provider.signature_verification_algorithms;
-        let listed = ca.unwrap_or_default();
-        let standing = |one| (!lists.is_empty()).then(|| lists.standing(one, listed, &algorithms));
+        let (own_roots, others): (Vec<_>, Vec<_>) =
+            added.iter().cloned().partition(Certificate::is_self_issued);
+        let listed = [ca.unwrap_or_default(), &own_roots].concat();
+        let standing = |one| (!lists.is_empty()).then(|| lists.standing(one, &listed, &algorithms));
         let standings: Vec<_> = listed.iter().map(standing).collect();
         let mut roots = RootCertStore::empty();
-        let mut between = Vec::new();
+        let mut between: Vec<_> = others.iter().map(|one| one.der().clone()).collect();
         if ca.is_none() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         for (one, standing) in listed.iter().zip(&standings) {
             let der = one.der().clone();
             match standing {
-                Some(_) if one.issuer_among(listed).is_some() => between.push(der),
+                Some(_) if one.issuer_among(&listed).is_some() => between.push(der),
                 Some(standing) if standing.is_revoked() => {}
                 // One that cannot be a root is trusted as it stands all the same.
                 _ => {
@@ -82,17 +86,18 @@ impl Trust {
                 Arc::clone(provider),
             );
             let verifier = verifier
-                .with_crls(lists.ders())
+                .with_crls(lists.owned())
                 .enforce_revocation_expiration();
             servers = Some(verifier.build().map_err(|error| unusable(&error))?);
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
             let verifier = verifier
-                .with_crls(lists.ders())
+                .with_crls(lists.owned())
                 .enforce_revocation_expiration();
             clients = Some(verifier.build().map_err(|error| unusable(&error))?);
         }
         let mut named = RootCertStore::empty();
-        named.add_parsable_certificates(listed.iter().map(|ca| ca.der().clone()));
+        let all = listed.iter().chain(&others);
+        named.add_parsable_certificates(all.map(|ca| ca.der().clone()));
         let ders = listed.iter().map(|ca| ca.der().clone());
         Ok(Trust {
             listed: ders.zip(standings).collect(),

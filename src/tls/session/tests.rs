@@ -5,6 +5,8 @@ mod endings;
 mod handshakes;
 mod keys;
 mod peers;
+#[cfg(feature = "tls-pfx")]
+mod pfx;
 mod revocation;
 mod sessions;
 

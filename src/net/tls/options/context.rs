@@ -52,6 +52,31 @@ macro_rules! context_setters {
             self
         }
 
+        /// Our private key and its certificate in one file, PKCS#12 in DER (`pfx`), in place of `key` and `cert`; what
+        /// they would give is used if the peer can do nothing with this. It is opened by the common
+        /// [`passphrase`](Self::passphrase). The certificates of issuers in it are sent along, and those that are
+        /// self-signed are trusted, in addition to the `ca` or the roots that come with the crate. Feature `tls-pfx`.
+        ///
+        /// AES, and the 3DES and 40-bit RC2 of old files, are known; what is encrypted otherwise is refused by name,
+        /// with the command that converts it.
+        #[cfg(feature = "tls-pfx")]
+        pub fn pfx(mut self, pfx: impl Into<Material>) -> Self {
+            self.$($at).+.pfx.push((pfx.into(), None));
+            self
+        }
+
+        /// As [`pfx`](Self::pfx), under a passphrase of its own.
+        #[cfg(feature = "tls-pfx")]
+        pub fn pfx_with_passphrase(
+            mut self,
+            pfx: impl Into<Material>,
+            passphrase: impl Into<String>,
+        ) -> Self {
+            let pfx = (pfx.into(), Some(passphrase.into()));
+            self.$($at).+.pfx.push(pfx);
+            self
+        }
+
         /// What opens the encrypted keys (`passphrase`).
         pub fn passphrase(mut self, passphrase: impl Into<String>) -> Self {
             self.$($at).+.passphrase = Some(passphrase.into());

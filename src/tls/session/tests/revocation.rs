@@ -279,7 +279,7 @@ fn lists_that_cannot_be_used_are_refused_when_given() {
     }
     let trailing = [&der[..], b"junk"].concat();
     assert_eq!(refused(trailing.into()).code(), Code::TlsBadEncoding);
-    let old = refused(include_str!("../../fixtures/v1.crl").into());
+    let old = refused(include_str!("../../fixtures/v1-list.crl").into());
     assert_eq!(old.code(), Code::TlsUnsupported);
     assert!(old.to_string().contains("crl_extensions"), "{old}");
 }
