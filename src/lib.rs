@@ -100,6 +100,8 @@
 //!
 //! `tls`: encrypted sockets, module `tls`.
 //!
+//! `tls-pfx`: the same, and keys and certificates in PKCS#12 files.
+//!
 //! `sim`: a simulated network and clock with seeded faults, for tests that need neither kernel nor time.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]

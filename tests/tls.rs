@@ -25,8 +25,15 @@ mod load;
 mod matrix;
 #[path = "tls/memory.rs"]
 mod memory;
+#[path = "tls/ocsp.rs"]
+mod ocsp;
 #[path = "tls/panics.rs"]
 mod panics;
+#[cfg(feature = "tls-pfx")]
+#[path = "tls/pfx.rs"]
+mod pfx;
+#[path = "tls/revocation.rs"]
+mod revocation;
 #[path = "tls/scene.rs"]
 mod scene;
 #[path = "tls/session_stores.rs"]

@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "tls_interop/issuers.rs"]
+mod issuers;
 #[path = "tls_interop/sessions.rs"]
 mod sessions;
 

@@ -9,7 +9,7 @@ use super::listeners::{self, EventKind, Listeners};
 use super::lookup::OwnLookup;
 use super::options::Configure;
 #[cfg(feature = "tls")]
-use super::tls::{NewSessionReply, ResumeReply};
+use super::tls::{NewSessionReply, OcspReply, ResumeReply};
 use super::{
     Dropped, ListenOptions, Lookup, LoopHandle, Readiness, Server, Socket, Timeout, Watch,
 };
@@ -37,6 +37,10 @@ pub(super) enum SocketCallback {
     Session(Box<dyn FnMut(&Socket, &Session)>),
     #[cfg(feature = "tls")]
     SessionOnce(Box<dyn FnOnce(&Socket, &Session)>),
+    #[cfg(feature = "tls")]
+    Ocsp(Box<dyn FnMut(&Socket, Option<&[u8]>)>),
+    #[cfg(feature = "tls")]
+    OcspOnce(Box<dyn FnOnce(&Socket, Option<&[u8]>)>),
     /// Not the user's, but in order with those that are.
     Pipe(Pipe),
 }
@@ -64,6 +68,8 @@ pub(super) enum ServerCallback {
     TlsClientError(Box<dyn FnMut(&Server, &Error, &Socket)>),
     #[cfg(feature = "tls")]
     KeyLog(Box<dyn FnMut(&Socket, &str)>),
+    #[cfg(feature = "tls")]
+    OcspRequest(Box<dyn FnMut(&Server, &[u8], Option<&[u8]>, OcspReply)>),
     #[cfg(feature = "tls")]
     NewSession(Box<dyn FnMut(&Server, &[u8], &[u8], NewSessionReply)>),
     #[cfg(feature = "tls")]

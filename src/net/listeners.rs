@@ -49,6 +49,12 @@ pub enum EventKind {
     /// Secrets of a connection, for reading a capture of it.
     #[cfg(feature = "tls")]
     KeyLog,
+    /// A client of a server would have an OCSP response.
+    #[cfg(feature = "tls")]
+    OcspRequest,
+    /// A server has sent an OCSP response, or none.
+    #[cfg(feature = "tls")]
+    OcspResponse,
     /// A server sent a session that may be taken up later.
     #[cfg(feature = "tls")]
     Session,

@@ -33,6 +33,7 @@ pub(crate) struct Ingredients {
     pub(crate) certs: Vec<Material>,
     pub(crate) ca: Option<Vec<Material>>,
     pub(crate) crl: Vec<Material>,
+    pub(crate) ocsp: Vec<Material>,
     #[cfg(feature = "tls-pfx")]
     pub(crate) pfx: Vec<(Material, Option<String>)>,
     pub(crate) passphrase: Option<String>,
@@ -110,6 +111,8 @@ pub(crate) struct ServerSide {
     /// What its sessions are bound to.
     pub(crate) binding: Binding,
     pub(crate) speaks_13: bool,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) trust: Arc<Trust>,
 }
 
 /// A context as a client uses it.
@@ -146,7 +149,8 @@ impl SecureContext {
             cipher_suites: suites,
             ..ring::default_provider()
         });
-        let (keys, added) = load_keys(from, &provider)?;
+        let (mut keys, added) = load_keys(from, &provider)?;
+        keys.staple(&from.ocsp)?;
         let ca = from.ca.as_deref().map(load_all).transpose()?;
         let lists = Lists::load(&from.crl)?;
         let chains = keys.chains();
@@ -229,6 +233,8 @@ impl SecureContext {
             verifier,
             binding: Binding::of(parts),
             speaks_13: context.versions.max == TlsVersion::V1_3,
+            keys: Arc::clone(&context.keys),
+            trust: Arc::clone(&context.trust),
         };
         side.issue_tickets(&context.tickets, wishes.session_timeout);
         context

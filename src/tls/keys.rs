@@ -79,6 +79,29 @@ impl Keys {
             .collect()
     }
 
+    /// Sends an OCSP response along with each of the first certificates.
+    pub(crate) fn staple(&mut self, responses: &[Material]) -> Result<()> {
+        if responses.len() > self.0.len() {
+            let message = "`ocsp_response` was given more often than there are certificates";
+            return Err(Error::new(Code::InvalidArgValue, message));
+        }
+        for (pair, response) in self.0.iter_mut().zip(responses) {
+            let response = response.read()?;
+            if response.is_empty() {
+                let message = "`ocsp_response` is empty";
+                return Err(Error::new(Code::InvalidArgValue, message));
+            }
+            Arc::make_mut(pair).ocsp = Some(response.into_owned());
+        }
+        Ok(())
+    }
+
+    /// The one that a client who can check these signatures gets.
+    pub(crate) fn for_client(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // With a key that does not fit rustls finds out itself, and tells the client the right thing.
+        self.choose(schemes).or_else(|| self.0.first().cloned())
+    }
+
     fn choose(&self, schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |pair: &&Arc<CertifiedKey>| pair.key.choose_scheme(schemes).is_some();
         self.0.iter().find(fits).cloned()
@@ -87,9 +110,7 @@ impl Keys {
 
 impl ResolvesServerCert for Keys {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // With a key that does not fit rustls finds out itself, and tells the client the right thing.
-        self.choose(hello.signature_schemes())
-            .or_else(|| self.0.first().cloned())
+        self.for_client(hello.signature_schemes())
     }
 }
 

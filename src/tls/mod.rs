@@ -35,11 +35,14 @@
 //! | of Node | here | of |
 //! |---|---|---|
 //! | `key`, `cert`, `ca`, `passphrase` | the same, each [`Material`]: PEM or DER, in memory or a file | context |
+//! | `crl` | [`crl`](TlsOptions::crl), lists of version 2 | context |
+//! | `pfx` | the same, with the feature `tls-pfx` | context |
+//! | - | [`ocsp_response`](TlsOptions::ocsp_response) | context |
 //! | `ciphers`, `secureProtocol`, `minVersion`, `maxVersion` | the same | context |
 //! | `secureContext` | [`secure_context`](TlsOptions::secure_context) with a [`SecureContext`] made before | both |
 //! | `ALPNProtocols` | [`alpn_protocols`](TlsOptions::alpn_protocols) | both |
 //! | `rejectUnauthorized` | [`reject_unauthorized`](TlsConnectOptions::reject_unauthorized), true on both sides | both |
-//! | `servername`, `checkServerIdentity` | the same | client |
+//! | `servername`, `checkServerIdentity`, `requestOCSP` | the same | client |
 //! | `session` | [`session`](TlsConnectOptions::session), a [`Session`] of this process | client |
 //! | `requestCert`, `honorCipherOrder`, `handshakeTimeout`, `SNICallback` | the same | server |
 //! | `sessionTimeout`, `ticketKeys` | the same | server |
@@ -60,6 +63,8 @@
 //! | `tlsClientError`, `clientError` | [`on_tls_client_error`](crate::net::Server::on_tls_client_error); the socket has no `error` then | server |
 //! | `session` | [`on_session`](crate::net::Socket::on_session), after `secure_connect` | socket |
 //! | `newSession`, `resumeSession` | [`on_new_session`](crate::net::Server::on_new_session), [`on_resume_session`](crate::net::Server::on_resume_session) | server |
+//! | `OCSPRequest` | [`on_ocsp_request`](crate::net::Server::on_ocsp_request) with an [`OcspReply`] | server |
+//! | `OCSPResponse` | [`on_ocsp_response`](crate::net::Socket::on_ocsp_response), before `secure_connect` | socket |
 //! | `keylog` | [`on_keylog`](crate::net::Socket::on_keylog) | both |
 //!
 //! What a socket knows is in [`Socket::tls`](crate::net::Socket::tls), a [`TlsInfo`].
@@ -98,6 +103,11 @@
 //! `openssl req -x509` makes. For all others the rules of the web hold: their alternative names count, and a common name
 //! does not.
 //!
+//! With [`crl`](TlsOptions::crl) such a certificate must be told of by a list, too, as every other of a chain but its root:
+//! for a self-signed one that is a list of its own. A list counts if its issuer, in `ca` as well, has signed it.
+//!
+//! An OCSP response that a server sends is handed to the program and not looked into.
+//!
 //! An end of the transport without the `close_notify` of TLS is `end`, as in Node, and
 //! [`truncated`](TlsInfo::truncated) tells; [`strict_end`](TlsOptions::strict_end) makes it an error. After any other
 //! error the socket is destroyed.
@@ -128,8 +138,8 @@ mod verifier;
 mod version;
 
 pub use crate::net::tls::{
-    connect, create_server, ContextOptions, NewSessionReply, ResumeReply, SniReply, StartTls,
-    TlsConnectOptions, TlsInfo, TlsOptions,
+    connect, create_server, ContextOptions, NewSessionReply, OcspReply, ResumeReply, SniReply,
+    StartTls, TlsConnectOptions, TlsInfo, TlsOptions,
 };
 pub use certificate::{AltName, Certificate};
 pub use ciphers::Cipher;

@@ -270,7 +270,7 @@ fn read_all(mut bytes: &[u8], into: &mut Vec<List>) -> Result<()> {
         })?;
         if read.version() != Some(X509Version::V2) {
             return Err(unsupported(
-                "it is of version 1: set `crl_extensions = crl_ext` where the configuration of `openssl ca` describes the CA, and make it anew with `openssl ca -gencrl`",
+                "it is of version 1: set `crlnumber`, or `crl_extensions`, where the configuration of `openssl ca` describes the CA, and make it anew with `openssl ca -gencrl`",
             ));
         }
         let Some(until) = read.next_update() else {

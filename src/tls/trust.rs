@@ -115,6 +115,15 @@ impl Trust {
         &self.hints
     }
 
+    /// The one of `ca` that has the name of the issuer of `certificate`.
+    pub(crate) fn issuer_of(&self, certificate: &Certificate) -> Option<Certificate> {
+        let listed = self.listed.iter();
+        let listed = listed.filter_map(|(der, _)| Certificate::from_der(der).ok());
+        certificate
+            .issuer_among(&listed.collect::<Vec<_>>())
+            .cloned()
+    }
+
     /// Whether a server's certificates lead to somebody trusted.
     pub(crate) fn check_server_chain(
         &self,

@@ -3,7 +3,7 @@
 //! One verifier serves all connections of a context. What it finds is kept for the session at work to take at once,
 //! because rustls hands on only what it has a word for.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -28,6 +28,7 @@ pub(crate) struct Verifier {
     /// The program looks at the name itself.
     pub(crate) own_identity: bool,
     found: Mutex<Option<Error>>,
+    stapled: Mutex<Option<Vec<u8>>>,
 }
 
 type Checked<T> = std::result::Result<T, rustls::Error>;
@@ -38,7 +39,8 @@ impl Verifier {
             trust,
             reject,
             own_identity,
-            found: Mutex::new(None),
+            found: Mutex::default(),
+            stapled: Mutex::default(),
         }
     }
 
@@ -48,16 +50,18 @@ impl Verifier {
 
     /// What was found wrong in the call to rustls that has just returned.
     pub(crate) fn take_found(&self) -> Option<Error> {
-        self.found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        lock(&self.found).take()
+    }
+
+    /// The OCSP response, or an empty one, if the call to rustls that has just returned came to a server's certificate.
+    pub(crate) fn take_stapled(&self) -> Option<Vec<u8>> {
+        lock(&self.stapled).take()
     }
 
     fn told(&self, result: std::result::Result<(), Fault>) -> Checked<()> {
         match result {
             Err(fault) if self.reject => {
-                *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.error);
+                *lock(&self.found) = Some(fault.error);
                 Err(fault.answer)
             }
             _ => Ok(()),
@@ -99,9 +103,10 @@ impl ServerCertVerifier for Verifier {
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         now: UnixTime,
     ) -> Checked<ServerCertVerified> {
+        *lock(&self.stapled) = Some(ocsp.to_vec());
         let chain = chain(leaf, others);
         let mut result = self.trust.check_server_chain(&chain, now);
         if result.is_ok() && !self.own_identity {
@@ -174,6 +179,10 @@ impl ClientCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms().supported_schemes()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn chain<'a>(leaf: &CertificateDer<'a>, others: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tidewheel::net::{self, EventKind, Server, Socket};
 use tidewheel::tls::{
-    self, ContextOptions, NewSessionReply, ResumeReply, SecureContext, Session, SniReply,
-    TlsConnectOptions, TlsOptions, TlsVersion,
+    self, ContextOptions, NewSessionReply, OcspReply, ResumeReply, SecureContext, Session,
+    SniReply, TlsConnectOptions, TlsOptions, TlsVersion,
 };
 use tidewheel::Error;
 
@@ -245,7 +245,7 @@ fn no_call_of_a_conversation_calls_back() {
     }
 }
 
-/// How a program answers about sessions.
+/// How a program answers about sessions, and about OCSP.
 #[derive(Clone, Copy, PartialEq)]
 enum About {
     Found,
@@ -359,8 +359,8 @@ fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
     watch.call(|| server.close());
 }
 
-#[test]
-fn no_call_about_sessions_calls_back() {
+/// Watches a conversation with each way to answer.
+fn each_answer(converse: fn(&Scene<'_>, &Watch, About)) {
     for version in VERSIONS {
         for about in [
             About::Found,
@@ -371,11 +371,77 @@ fn no_call_about_sessions_calls_back() {
         ] {
             over_tcp(version, |scene| {
                 let watch = Watch::default();
-                converse_again(scene, &watch, about);
+                converse(scene, &watch, about);
                 scene.run();
                 scene.event_loop.turn(Some(Duration::ZERO)).unwrap();
                 assert_eq!(watch.alive(), 0);
             });
         }
     }
+}
+
+#[test]
+fn no_call_about_sessions_calls_back() {
+    each_answer(converse_again);
+}
+
+/// A client that asks for an OCSP response, and a server that answers later, in a call that is watched.
+fn converse_about_ocsp(scene: &Scene<'_>, watch: &Watch, about: About) {
+    let server = scene.listen(scene.server_options());
+    let replies: Rc<RefCell<Vec<OcspReply>>> = Rc::default();
+    let (later, heard) = (Rc::clone(&replies), watch.loud());
+    server.on_ocsp_request(move |_, _, _, reply| {
+        heard.hear();
+        later.borrow_mut().push(reply);
+    });
+    let heard = watch.loud();
+    server.on_tls_client_error(move |_, _, _| heard.hear());
+    server.on_secure_connection(|socket| {
+        socket.end();
+    });
+    let (own, mut error) = (watch.clone(), Some(watch.loud()));
+    server.on_connection(move |socket| {
+        socket.server().unwrap().close();
+        let (own, replies, socket) = (own.clone(), Rc::clone(&replies), socket.clone());
+        let mut error = error.take();
+        socket
+            .event_loop()
+            .clone()
+            .set_interval(Duration::from_millis(1), {
+                move |timer| {
+                    let Some(reply) = replies.borrow_mut().pop() else {
+                        return;
+                    };
+                    let failure = Error::other(error.take().unwrap());
+                    own.call(|| match about {
+                        About::Found => reply.staple(b"good"),
+                        About::NotFound => reply.none(),
+                        About::Failure => reply.error(failure.clone()),
+                        About::Forget => drop(reply),
+                        About::Late => {
+                            socket.destroy();
+                            reply.error(failure.clone());
+                        }
+                    });
+                    timer.clear();
+                }
+            });
+    });
+    let options = scene.client_options(&server).servername("localhost");
+    let options = options.request_ocsp(true);
+    let heard = watch.loud();
+    let client = watch.call(|| tls::connect(&scene.event_loop, options, move |_| heard.hear()));
+    let (heard, own) = (watch.loud(), watch.clone());
+    client.on_ocsp_response(move |socket, _| {
+        heard.hear();
+        own.call(|| socket.remove_all_listeners(EventKind::OcspResponse));
+    });
+    let heard = watch.loud();
+    client.on_error(move |_, _| heard.hear());
+    client.resume();
+}
+
+#[test]
+fn no_call_about_ocsp_calls_back() {
+    each_answer(converse_about_ocsp);
 }

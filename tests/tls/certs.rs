@@ -1,6 +1,9 @@
 //! Certificates made for a test.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{
+    date_time_ymd, BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams,
+};
 
 /// A key with its certificates, in PEM.
 #[derive(Clone)]
@@ -34,6 +37,10 @@ impl Authority {
         self.cert.pem()
     }
 
+    pub fn der(&self) -> Vec<u8> {
+        self.cert.der().to_vec()
+    }
+
     pub fn issue_with(
         &self,
         names: &[&str],
@@ -47,6 +54,33 @@ impl Authority {
             key: key.serialize_pem(),
             cert: params.signed_by(&key, &self.cert, &self.key).unwrap().pem(),
         }
+    }
+
+    pub fn issue_number(&self, serial: u64, names: &[&str]) -> Identity {
+        self.issue_with(names, |params| params.serial_number = Some(serial.into()))
+    }
+
+    /// A list of revoked certificates that holds until a year.
+    pub fn revoke(&self, until: i32, serials: &[u64]) -> String {
+        let named = |serial: &u64| RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(until, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(named).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params
+            .signed_by(&self.cert, &self.key)
+            .unwrap()
+            .pem()
+            .unwrap()
     }
 
     pub fn issue(&self, names: &[&str]) -> Identity {

@@ -20,7 +20,7 @@ fn boom() -> ! {
 
 /// Runs until nothing is alive and counts the panics on the way.
 #[track_caller]
-fn run_through(scene: &Scene<'_>) -> usize {
+pub fn run_through(scene: &Scene<'_>) -> usize {
     let deadline = scene
         .event_loop
         .set_timeout(Duration::from_secs(30), |_| panic!("stuck"));

@@ -12,6 +12,8 @@ impl LoopHandle {
             TlsNews::Identity => self.ask_identity(key),
             TlsNews::Secure => self.tell_secure(key),
             TlsNews::Session => self.ask_session(key),
+            TlsNews::Staple => self.ask_staple(key),
+            TlsNews::Stapled(response) => self.tell_stapled(key, response.as_deref()),
             TlsNews::NewSessions(made) => self.tell_new_sessions(key, made),
             TlsNews::Sessions(sessions) => self.tell_sessions(key, sessions),
         }

@@ -3,6 +3,7 @@
 mod dispatch;
 mod events;
 mod info;
+mod ocsp;
 mod options;
 mod sessions;
 mod sni;
@@ -26,6 +27,7 @@ use crate::tls::tickets::TicketKeys;
 use crate::tls::SecureContext;
 
 pub use info::TlsInfo;
+pub use ocsp::OcspReply;
 pub use options::{ContextOptions, StartTls, TlsConnectOptions, TlsOptions};
 pub use sessions::{NewSessionReply, ResumeReply};
 pub use sni::SniReply;

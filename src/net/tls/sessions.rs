@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::*;
 use crate::net::lease::Next;
+use crate::reactor::Reactor;
 use crate::tls::session::Made;
 use crate::tls::Session;
 
@@ -64,25 +65,36 @@ impl ResumeReply {
     }
 }
 
+/// Hands an answer on to the session that asked.
+type Pass = fn(&mut Reactor, Key, Result<Option<Vec<u8>>>);
+
 /// Answered, or gone with the last reply.
-struct Asked {
+pub(super) struct Asked {
     handle: LoopHandle,
     key: Key,
+    pass: Pass,
     answered: Cell<bool>,
 }
 
 impl Asked {
-    fn answer(&self, answer: Result<Option<Vec<u8>>>) {
+    /// Should nobody listen, or all of them panic, the answer is that there is nothing.
+    pub(super) fn new(handle: &LoopHandle, key: Key, pass: Pass) -> Rc<Asked> {
+        Rc::new(Asked {
+            handle: handle.clone(),
+            key,
+            pass,
+            answered: Cell::new(false),
+        })
+    }
+
+    pub(super) fn answer(&self, answer: Result<Option<Vec<u8>>>) {
         let inner = self.handle.inner();
         let socket = Socket::at(inner, self.key);
         if self.answered.replace(true) || socket.destroyed() {
             // Its error may be the user's.
             return socket.discard(answer);
         }
-        inner
-            .reactor
-            .borrow_mut()
-            .tls_session_found(self.key, answer);
+        (self.pass)(&mut inner.reactor.borrow_mut(), self.key, answer);
     }
 }
 
@@ -248,12 +260,7 @@ impl LoopHandle {
             let session = reactor.tls_session(key);
             session.and_then(|session| session.asked_id().map(<[u8]>::to_vec))
         };
-        // Should nobody listen, or all of them panic, nothing was found.
-        let asked = Rc::new(Asked {
-            handle: self.clone(),
-            key,
-            answered: Cell::new(false),
-        });
+        let asked = Asked::new(self, key, Reactor::tls_session_found);
         let (Some(server), Some(id)) = (self.tls_server_of(key), id) else {
             return;
         };

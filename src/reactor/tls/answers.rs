@@ -9,7 +9,7 @@ impl Reactor {
         let layer = self.socket_mut(key)?.tls.as_mut()?;
         let news = match layer.session.wants()? {
             Wants::KeyLog => TlsNews::KeyLog(layer.session.take_key_lines()),
-            Wants::Context | Wants::Identity | Wants::Session
+            Wants::Context | Wants::Identity | Wants::Session | Wants::Staple
                 if std::mem::replace(&mut layer.asked, true) =>
             {
                 return Some(Step::Done);
@@ -17,6 +17,8 @@ impl Reactor {
             Wants::Context => TlsNews::Context,
             Wants::Identity => TlsNews::Identity,
             Wants::Session => TlsNews::Session,
+            Wants::Staple => TlsNews::Staple,
+            Wants::Stapled => TlsNews::Stapled(layer.session.take_stapled()),
             Wants::Keeper => TlsNews::NewSessions(layer.session.take_new()),
             Wants::Sessions => TlsNews::Sessions(layer.session.take_sessions()),
             Wants::Secure => {
@@ -70,6 +72,15 @@ impl Reactor {
         if let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) {
             layer.asked = false;
             layer.session.answer_session(answer);
+            self.schedule(key);
+        }
+    }
+
+    /// The OCSP response that the program has for the server's certificate.
+    pub(crate) fn tls_staple_given(&mut self, key: Key, answer: Result<Option<Vec<u8>>>) {
+        if let Some(layer) = self.socket_mut(key).and_then(|socket| socket.tls.as_mut()) {
+            layer.asked = false;
+            layer.session.answer_staple(answer);
             self.schedule(key);
         }
     }

@@ -42,6 +42,10 @@ pub(crate) enum TlsNews {
     Secure,
     /// Has the program kept the session that the client would take up?
     Session,
+    /// Is there an OCSP response for the server's certificate?
+    Staple,
+    /// The server has sent an OCSP response, or none.
+    Stapled(Option<Vec<u8>>),
     /// Sessions for the program to keep.
     NewSessions(Vec<Made>),
     /// Sessions that the server has sent.

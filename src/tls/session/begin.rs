@@ -1,6 +1,7 @@
 //! From the first byte to the end of the handshake, and the reading of records.
 
 use super::*;
+use rustls::server::ResolvesServerCert;
 use rustls::{ConnectionCommon, IoState, SideData};
 
 /// What rustls reads at once, and the least that its buffer holds.
@@ -53,9 +54,17 @@ impl Session {
         self.look_up_session(accepted, side);
     }
 
-    /// Goes on with the client's first message.
-    pub(super) fn accept(&mut self, accepted: Accepted, side: ServerSide) {
+    /// Goes on with the client's first message, with another certificate than that of `side` if there is one.
+    pub(super) fn accept_with(
+        &mut self,
+        accepted: Accepted,
+        side: ServerSide,
+        own: Option<Arc<dyn ResolvesServerCert>>,
+    ) {
         let mut config = self.server_config(&side);
+        if let Some(own) = own {
+            Arc::make_mut(&mut config).cert_resolver = own;
+        }
         if let Some(collector) = &self.collector {
             Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
         }
@@ -122,7 +131,8 @@ impl Session {
             return false;
         }
         if let State::Accepting(acceptor) = &mut self.state {
-            if self.plan.as_ref().is_some_and(|plan| plan.sessions.asks) {
+            let asks = self.plan.as_ref().is_some_and(|plan| plan.sessions.asks);
+            if asks || self.common.ocsp {
                 let used = before.len() - rest.len();
                 self.hello.extend_from_slice(&before[..used]);
             }
@@ -143,6 +153,10 @@ impl Session {
     fn said_hello(&mut self, accepted: Accepted) {
         self.began = true;
         self.server_name = accepted.client_hello().server_name().map(str::to_owned);
+        if self.common.ocsp {
+            let message = hello::message(&self.hello);
+            self.wants_status = hello::parse(&message).is_some_and(|hello| hello.wants_status);
+        }
         self.state = State::Hello(Box::new(accepted));
         if self.plan.as_ref().is_some_and(|plan| !plan.own_choice) {
             self.answer_context(Ok(None));
@@ -156,6 +170,9 @@ impl Session {
             State::Server(connection) => connection.process_new_packets(),
             _ => return,
         };
+        if !self.secure {
+            self.keep_stapled();
+        }
         match result {
             Ok(state) => self.processed(&state),
             Err(error) => self.fail_with(&error),

@@ -1,9 +1,11 @@
-//! What a client's first message says of sessions, which rustls does not tell: read from the bytes that rustls has
+//! What a client's first message says of sessions and of OCSP, which rustls does not tell: read from the bytes that rustls has
 //! found to be a good one already.
 
 /// A record of a handshake.
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
+const STATUS_REQUEST: u16 = 5;
+const OCSP: u8 = 1;
 const SESSION_TICKET: u16 = 35;
 const PRE_SHARED_KEY: u16 = 41;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -18,6 +20,8 @@ pub(super) struct Hello<'a> {
     pub(super) speaks_13: bool,
     /// TLS 1.3: the sessions to take up, the preferred one first.
     pub(super) identities: Vec<&'a [u8]>,
+    /// It would have an OCSP response along with the certificate.
+    pub(super) wants_status: bool,
 }
 
 /// The message in the records of `wire`, or what there is of it.
@@ -54,6 +58,7 @@ pub(super) fn parse(message: &[u8]) -> Option<Hello<'_>> {
     while let (Some(kind), Some(content)) = (extensions.u16(), extensions.of_u16()) {
         let mut content = Reader(content);
         match kind {
+            STATUS_REQUEST => hello.wants_status = content.u8() == Some(OCSP),
             SESSION_TICKET => hello.has_ticket = !content.0.is_empty(),
             SUPPORTED_VERSIONS => {
                 let versions = content.of_u8()?;
@@ -129,6 +134,7 @@ mod tests {
         let offer = [sized(2, &identities), sized(2, &sized(1, &[9; 32]))].concat();
         let extensions = [
             extension(0, b"name"),
+            extension(STATUS_REQUEST, &[OCSP, 0, 0, 0, 0]),
             extension(SUPPORTED_VERSIONS, &sized(1, &[3, 4, 3, 3])),
             extension(SESSION_TICKET, b""),
             extension(PRE_SHARED_KEY, &offer),
@@ -149,7 +155,7 @@ mod tests {
         let hello = parse(&whole).unwrap();
         assert_eq!(hello.session_id, [5; 32]);
         assert_eq!(hello.identities, [&b"first"[..], b"second"]);
-        assert!(hello.speaks_13 && !hello.has_ticket);
+        assert!(hello.speaks_13 && !hello.has_ticket && hello.wants_status);
         let mut wire = Vec::new();
         for piece in whole.chunks(50) {
             wire.extend([HANDSHAKE, 3, 1]);

@@ -10,6 +10,7 @@ mod facts;
 mod hello;
 mod records;
 mod resume;
+mod staple;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::error::{Code, Error, Result};
 use records::Records;
 use resume::{Keeping, Lookup};
 pub(crate) use resume::{Made, SessionPlan};
+use staple::Stapling;
 
 /// What a client session begins with.
 pub(crate) struct ClientPlan {
@@ -58,6 +60,8 @@ pub(crate) struct ServerPlan {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Common {
     pub(crate) key_log: bool,
+    /// OCSP: a server's program is asked for responses, a client's told of them.
+    pub(crate) ocsp: bool,
     /// A FIN without a `close_notify` before it is an error.
     pub(crate) strict_end: bool,
 }
@@ -71,6 +75,10 @@ pub(crate) enum Wants {
     Context,
     /// What the program keeps of the session [`Session::asked_id`]: [`Session::answer_session`].
     Session,
+    /// An OCSP response for [`Session::asked_certificate`]: [`Session::answer_staple`].
+    Staple,
+    /// Client: somebody to hear of an OCSP response: [`Session::take_stapled`].
+    Stapled,
     /// An opinion on [`Session::certificates`]: [`Session::answer_identity`].
     Identity,
     /// Somebody to keep the new sessions of [`Session::take_new`], each until [`Session::session_is_kept`].
@@ -103,6 +111,8 @@ enum State {
     Hello(Box<Accepted>),
     /// Has a context too, and waits for a session that the program may have kept.
     Lookup(Box<Lookup>),
+    /// Knows its certificate too, and waits for an OCSP response.
+    Staple(Box<Stapling>),
     Client(Box<ClientConnection>),
     Server(Box<ServerConnection>),
     /// Ended before it was a connection, perhaps with an alert left to send.
@@ -132,6 +142,10 @@ pub(crate) struct Session {
     /// Client: the session it may take up, and those it gets. Server: those that the program keeps.
     keeping: Option<Box<Keeping>>,
     identity: Identity,
+    /// Client: the OCSP response that nobody has heard of yet; empty: the server has sent none.
+    stapled: Option<Vec<u8>>,
+    /// Server: the client would have one.
+    wants_status: bool,
     /// What is wrong with the peer's certificates, though it was let in.
     unauthorized: Option<Error>,
     /// The handshake is done, and whether that was told.
@@ -185,6 +199,8 @@ impl Session {
             server_name: None,
             keeping: None,
             identity: Identity::Unasked,
+            stapled: None,
+            wants_status: false,
             unauthorized: None,
             secure: false,
             told: false,
@@ -281,7 +297,11 @@ impl Session {
         match self.state {
             State::Hello(_) => return Some(Wants::Context),
             State::Lookup(_) => return Some(Wants::Session),
+            State::Staple(_) => return Some(Wants::Staple),
             _ => {}
+        }
+        if self.stapled.is_some() {
+            return Some(Wants::Stapled);
         }
         if self.identity == Identity::Asked {
             return Some(Wants::Identity);
@@ -299,7 +319,10 @@ impl Session {
 
     /// It waits for an answer, or for somebody to hear that it is secure, or what came before the data.
     fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Hello(_) | State::Lookup(_))
+        matches!(
+            self.state,
+            State::Hello(_) | State::Lookup(_) | State::Staple(_)
+        ) || self.stapled.is_some()
             || self.identity == Identity::Asked
             || self.awaits_keeper()
             || self.has_sessions()
@@ -308,7 +331,8 @@ impl Session {
 
     /// There is something to send.
     pub(crate) fn wants_write(&self) -> bool {
-        if self.mute || self.identity == Identity::Asked || self.awaits_keeper() {
+        let holds = self.identity == Identity::Asked || self.stapled.is_some();
+        if self.mute || holds || self.awaits_keeper() {
             return false;
         }
         match &self.state {

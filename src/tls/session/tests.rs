@@ -4,6 +4,7 @@ mod bindings;
 mod endings;
 mod handshakes;
 mod keys;
+mod ocsp;
 mod peers;
 #[cfg(feature = "tls-pfx")]
 mod pfx;
@@ -37,12 +38,7 @@ pub(super) struct Authority {
 impl Authority {
     pub(super) fn new(name: &str) -> Authority {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let cert = params.self_signed(&key).unwrap();
+        let cert = authority(name).self_signed(&key).unwrap();
         Authority { key, cert }
     }
 
@@ -71,6 +67,16 @@ impl Authority {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
         })
     }
+}
+
+/// The certificate of one who issues.
+pub(super) fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
 }
 
 /// What one side is made of, with everything else by default.
@@ -167,6 +173,8 @@ pub(super) struct Side {
     pub(super) opinion: Result<()>,
     /// It was told before what it asks now.
     pub(super) mute: bool,
+    /// Server: what it says when it is asked for an OCSP response.
+    pub(super) staple: Result<Option<Vec<u8>>>,
     /// Client: the sessions it got, each with how much other news there was before.
     pub(super) sessions: Vec<(usize, kept::Session)>,
     /// Server: the sessions that its program keeps.
@@ -182,6 +190,7 @@ impl Side {
             news: Vec::new(),
             opinion: Ok(()),
             mute: false,
+            staple: Ok(None),
             sessions: Vec::new(),
             store: HashMap::new(),
         }
@@ -230,6 +239,11 @@ impl Side {
                 self.news.push(word.into());
                 self.session.answer_session(Ok(found));
             }
+            Some(Wants::Staple) => {
+                self.news.push("asked".into());
+                self.session.answer_staple(self.staple.clone());
+            }
+            Some(Wants::Stapled) => self.hear_stapled(),
             Some(Wants::Keeper) => {
                 for made in self.session.take_new() {
                     assert!(!self.session.wants_write() && !self.session.is_secure());
@@ -263,6 +277,16 @@ impl Side {
             }
         }
         true
+    }
+
+    fn hear_stapled(&mut self) {
+        assert!(
+            !self.session.wants_write() && !self.session.is_secure(),
+            "nothing is sent before it is heard"
+        );
+        let stapled = self.session.take_stapled();
+        let stapled = stapled.map(|bytes| String::from_utf8(bytes).unwrap());
+        self.news.push(stapled.unwrap_or("nothing".into()));
     }
 
     pub(super) fn send(&mut self) {

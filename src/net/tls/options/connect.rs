@@ -65,6 +65,13 @@ impl TlsConnectOptions {
         self
     }
 
+    /// Whether [`on_ocsp_response`](crate::net::Socket::on_ocsp_response) is told what the server's issuer says of its
+    /// certificate (`requestOCSP`). Default: false.
+    pub fn request_ocsp(mut self, request: bool) -> Self {
+        self.side.ocsp = request;
+        self
+    }
+
     /// A session to take up, of an earlier connection to the same host under the same options (`session`); see
     /// [`Session`]. Without one the handshake is a full one. What is checked is what was checked then, and the
     /// program's own check of the identity, which runs again.

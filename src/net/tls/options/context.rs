@@ -46,7 +46,7 @@ macro_rules! context_setters {
         /// several of one issuer the newest counts. A certificate in `ca` is asked about, too, unless nobody there has
         /// issued it and it only issues others.
         ///
-        /// Lists of version 1 are refused; `crl_extensions` in the configuration of `openssl ca` makes newer ones.
+        /// Lists of version 1 are refused; `crlnumber` in the configuration of `openssl ca` makes newer ones.
         pub fn crl(mut self, crl: impl Into<Material>) -> Self {
             self.$($at).+.crl.push(crl.into());
             self
@@ -74,6 +74,14 @@ macro_rules! context_setters {
         ) -> Self {
             let pfx = (pfx.into(), Some(passphrase.into()));
             self.$($at).+.pfx.push(pfx);
+            self
+        }
+
+        /// An OCSP response in DER, which a server sends along with its certificate to those who ask for one, as
+        /// nobody has to ask its issuer then. Further calls are for the further certificates. It is not looked into.
+        /// Node has only the event, [`on_ocsp_request`](crate::net::Server::on_ocsp_request), which goes before it.
+        pub fn ocsp_response(mut self, response: impl Into<Material>) -> Self {
+            self.$($at).+.ocsp.push(response.into());
             self
         }
 

@@ -59,6 +59,8 @@ pub(in crate::net) struct Side {
     pub(in crate::net) alpn: Vec<Vec<u8>>,
     pub(in crate::net) key_log: Option<KeyLogger>,
     pub(super) strict_end: bool,
+    /// Of a client.
+    pub(super) ocsp: bool,
 }
 
 impl Default for Side {
@@ -70,6 +72,7 @@ impl Default for Side {
             alpn: Vec::new(),
             key_log: None,
             strict_end: false,
+            ocsp: false,
         }
     }
 }
@@ -86,6 +89,7 @@ impl Side {
     pub(in crate::net) fn common(&self) -> Common {
         Common {
             key_log: self.key_log.is_some(),
+            ocsp: self.ocsp,
             strict_end: self.strict_end,
         }
     }

@@ -1,7 +1,6 @@
 //! Certificates of clients, and what the program itself thinks of a server.
 
 use super::*;
-use crate::tls::binding::{Binding, Parts};
 
 #[test]
 fn client_certificates() {
@@ -144,12 +143,19 @@ impl rustls::server::ResolvesServerCert for Thief {
 
 fn bare(config: rustls::ServerConfig) -> ServerSide {
     let config = Arc::new(config);
+    let wishes = ServerWishes {
+        request_cert: false,
+        reject: true,
+        honor_cipher_order: true,
+        alpn: Vec::new(),
+        session_timeout: Duration::ZERO,
+        tickets: None,
+    };
+    let context = SecureContext::make(&Ingredients::default()).unwrap();
     ServerSide {
         bare: Arc::clone(&config),
         config,
-        verifier: None,
-        binding: Binding::of(Parts::of("thief")),
-        speaks_13: true,
+        ..context.server(&wishes).unwrap()
     }
 }
 

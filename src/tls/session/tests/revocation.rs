@@ -10,11 +10,7 @@ impl Authority {
     /// One below this one.
     fn below(&self, name: &str, serial: u64) -> Authority {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let mut params = authority(name);
         params.serial_number = Some(serial.into());
         let cert = params.signed_by(&key, &self.cert, &self.key).unwrap();
         Authority { key, cert }
@@ -281,7 +277,7 @@ fn lists_that_cannot_be_used_are_refused_when_given() {
     assert_eq!(refused(trailing.into()).code(), Code::TlsBadEncoding);
     let old = refused(include_str!("../../fixtures/v1-list.crl").into());
     assert_eq!(old.code(), Code::TlsUnsupported);
-    assert!(old.to_string().contains("crl_extensions"), "{old}");
+    assert!(old.to_string().contains("crlnumber"), "{old}");
 }
 
 #[test]
