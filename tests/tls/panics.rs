@@ -253,7 +253,7 @@ fn one_who_panics_over_a_session_has_kept_and_found_nothing() {
             scene.run();
         }
         let each = "connect ready secure drain data(5) finish end close(false)";
-        scene.assert_trace("C", &vec![each; 8].join(" "));
+        scene.assert_trace("C", &[each; 8].join(" "));
     });
 }
 
