@@ -50,6 +50,7 @@ const MOST: usize = 8;
 /// let kept: Rc<RefCell<Option<Session>>> = Rc::default();
 /// let keep = Rc::clone(&kept);
 /// let first = tls::connect(&event_loop, &options, |_| {});
+/// first.on_data(|_, data| assert_eq!(data, b"hello\n"));
 /// first.on_session(move |_, session| {
 ///     keep.borrow_mut().replace(session.clone());
 /// });
@@ -58,6 +59,7 @@ const MOST: usize = 8;
 ///     let again = tls::connect(socket.event_loop(), options.session(&session), |socket| {
 ///         assert!(socket.tls().unwrap().is_session_reused());
 ///     });
+///     again.on_data(|_, data| assert_eq!(data, b"hello\n"));
 ///     again.on_close(move |_, _| server.close());
 /// });
 /// event_loop.run()?;
