@@ -4,9 +4,6 @@ use super::*;
 use rustls::server::ResolvesServerCert;
 use rustls::{ConnectionCommon, IoState, SideData};
 
-/// What rustls reads at once, and the least that its buffer holds.
-const SMALL: usize = 4096;
-
 impl Session {
     /// The transport is connected: a client speaks first.
     pub(crate) fn start(&mut self) {
@@ -95,9 +92,7 @@ impl Session {
                 return (produced, wire.len());
             }
             if self.is_stopped() || self.plain > 0 || rest.is_empty() {
-                if wire.len() > SMALL {
-                    self.give_back();
-                }
+                self.give_back();
                 return (produced, wire.len() - rest.len());
             }
             if !self.read_records(&mut rest) {
@@ -106,8 +101,8 @@ impl Session {
         }
     }
 
-    /// rustls keeps its buffer as large as the largest record has made it, until it is to read the next. That may be
-    /// long: so it is to read, and there is nothing.
+    /// rustls keeps its buffer as large as a record has made it, until it is to read the next. That may be long: so it is
+    /// to read, and there is nothing.
     fn give_back(&mut self) {
         let _ = match &mut self.state {
             State::Client(connection) => connection.read_tls(&mut Nothing),
