@@ -352,13 +352,10 @@ impl Code {
         let name = self.as_str();
         name.starts_with("ERR_SSL_")
             || name.contains("CERT")
+            || name.contains("CRL")
             || matches!(
                 self,
-                Code::CertInvalidPurpose
-                    | Code::CertInvalidCa
-                    | Code::CertLeafUnverified
-                    | Code::CertNoRevocationList
-                    | Code::CertRevocationListExpired
+                Code::CertInvalidPurpose | Code::CertInvalidCa | Code::CertLeafUnverified
             )
     }
 
