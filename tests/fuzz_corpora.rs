@@ -16,6 +16,8 @@ mod pure {
     pub(crate) mod encoding;
     pub(crate) mod error;
     pub(crate) mod timer;
+    #[cfg(feature = "tls")]
+    pub(crate) mod tls;
 
     /// What `conn` keeps to itself.
     #[path = "conn"]
@@ -29,6 +31,9 @@ mod pure {
     }
 }
 
+#[cfg(feature = "tls")]
+#[path = "../fuzz/src/net.rs"]
+mod net;
 #[path = "../fuzz/src/targets/mod.rs"]
 mod targets;
 
@@ -36,6 +41,8 @@ use std::fs;
 use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "tls")]
+use pure::tls;
 use pure::{address, arena, conn, encoding, error, sys, timer};
 
 /// Inputs that nobody chose, for each target.
@@ -43,7 +50,7 @@ const RANDOM: u64 = 150;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    for (name, run) in targets::ALL {
+    for &(name, run) in targets::ALL {
         let names: Vec<&String> = wanted
             .iter()
             .filter(|name| !name.starts_with('-'))

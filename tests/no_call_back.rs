@@ -3,92 +3,27 @@
 
 #[path = "common/census.rs"]
 mod census;
+#[path = "common/loud.rs"]
+mod loud;
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use census::EventLoop;
+use loud::{Loud, Watch};
 use tidewheel::net::{self, EventKind, Handler, Server, Socket, SocketOptions};
 use tidewheel::{Error, Interest};
 
 /// Names a value in a closure, so that the closure owns it.
 fn held_by<T>(_: &T) {}
 
-/// Whether a call is under way, and what was dropped.
-#[derive(Clone, Debug, Default)]
-struct Watch {
-    in_call: Arc<AtomicBool>,
-    alive: Arc<AtomicUsize>,
-}
-
-/// A value of the user's: its destructor must not run during a call.
-#[derive(Debug)]
-struct Loud(Watch);
-
-impl Loud {
-    fn new(watch: &Watch) -> Loud {
-        watch.alive.fetch_add(1, Ordering::Relaxed);
-        Loud(watch.clone())
-    }
-
-    /// A closure was called that holds it.
-    fn hear(&self) {
-        assert!(!self.0.in_call.load(Ordering::Relaxed), "called back");
-    }
-}
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        self.hear();
-        self.0.alive.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl AsRef<[u8]> for Loud {
-    fn as_ref(&self) -> &[u8] {
-        b"loud"
-    }
-}
-
-impl Handler for Loud {}
-
-impl Watch {
-    fn loud(&self) -> Loud {
-        Loud::new(self)
-    }
-
-    /// Bytes that belong to a value of the user's.
-    fn bytes(&self) -> Bytes {
-        Bytes::from_owner(self.loud())
-    }
-
-    fn alive(&self) -> usize {
-        self.alive.load(Ordering::Relaxed)
-    }
-
-    /// Makes a call, during which nothing of the user's may run.
-    fn call<R>(&self, call: impl FnOnce() -> R) -> R {
-        self.in_call.store(true, Ordering::Relaxed);
-        let result = call();
-        self.in_call.store(false, Ordering::Relaxed);
-        result
-    }
-}
-
-/// One call that lets go of `count` values, which are gone after the next turn.
-#[track_caller]
-fn assert_released(event_loop: &EventLoop, watch: &Watch, count: usize, call: impl FnOnce()) {
-    let before = watch.alive();
-    watch.call(call);
-    assert!(watch.alive() >= before, "dropped inside the call");
-    event_loop.turn(Some(Duration::ZERO)).unwrap();
-    assert_eq!(before - watch.alive(), count);
+/// Bytes that belong to a value of the user's.
+fn bytes_of(watch: &Watch) -> Bytes {
+    Bytes::from_owner(watch.loud())
 }
 
 fn fresh() -> (EventLoop, Watch) {
@@ -112,7 +47,7 @@ fn removing_or_replacing_what_is_registered_drops_it_in_the_next_turn() {
     server.on_listening(move |_| listening());
     event_loop.on_unhandled_error(move |_, _| hook());
     assert_eq!(watch.alive(), 6);
-    let released = |count, call: &dyn Fn()| assert_released(&event_loop, &watch, count, call);
+    let released = |count, call: &dyn Fn()| watch.assert_released(&event_loop, count, call);
     released(1, &|| {
         a.remove_all_listeners(EventKind::Data);
     });
@@ -143,8 +78,8 @@ fn clearing_a_timer_drops_its_closure_in_the_next_turn() {
     let (once, every) = (held(&watch), held(&watch));
     let once = event_loop.set_timeout(Duration::from_secs(9), move |_| once());
     let every = event_loop.set_interval(Duration::from_secs(9), move |_| every());
-    assert_released(&event_loop, &watch, 1, || once.clear());
-    assert_released(&event_loop, &watch, 1, || every.clear());
+    watch.assert_released(&event_loop, 1, || once.clear());
+    watch.assert_released(&event_loop, 1, || every.clear());
 }
 
 #[test]
@@ -160,23 +95,23 @@ fn closing_a_watch_drops_its_closure_and_what_it_owns_in_the_next_turn() {
     let (owned, heard) = (Owned(stream, watch.loud()), held(&watch));
     let watched = event_loop.watch(owned, Interest::READABLE, move |_, _| heard());
     let watched = watched.unwrap();
-    assert_released(&event_loop, &watch, 2, || watched.close());
+    watch.assert_released(&event_loop, 2, || watched.close());
 }
 
 #[test]
 fn chunks_that_were_sent_at_once_are_dropped_in_the_next_turn() {
     let (event_loop, watch) = fresh();
     let (a, _b) = net::pair(&event_loop).unwrap();
-    let chunk = watch.bytes();
-    assert_released(&event_loop, &watch, 1, || {
+    let chunk = bytes_of(&watch);
+    watch.assert_released(&event_loop, 1, || {
         assert!(a.write(chunk).is_ok());
     });
-    let (chunk, done) = (watch.bytes(), held(&watch));
-    assert_released(&event_loop, &watch, 2, || {
+    let (chunk, done) = (bytes_of(&watch), held(&watch));
+    watch.assert_released(&event_loop, 2, || {
         a.write_then(chunk, move |_, _| done());
     });
-    let chunk = watch.bytes();
-    assert_released(&event_loop, &watch, 1, || a.end_with(chunk));
+    let chunk = bytes_of(&watch);
+    watch.assert_released(&event_loop, 1, || a.end_with(chunk));
 }
 
 #[test]
@@ -185,8 +120,8 @@ fn chunks_that_were_refused_are_dropped_in_the_next_turn() {
     let (a, _b) = net::pair(&event_loop).unwrap();
     a.set_max_queued(Some(1)).cork();
     let refused = |socket: &Socket| {
-        let chunk = watch.bytes();
-        assert_released(&event_loop, &watch, 1, || {
+        let chunk = bytes_of(&watch);
+        watch.assert_released(&event_loop, 1, || {
             assert_eq!(socket.write(chunk), net::WriteStatus::Refused);
         });
     };
@@ -209,11 +144,11 @@ fn chunks_that_wait_are_dropped_in_the_turn_after_destroy() {
     let (a, _b) = net::pair(&event_loop).unwrap();
     a.write(vec![0; 16 << 20]);
     for _ in 0..10 {
-        a.write(watch.bytes());
+        a.write(bytes_of(&watch));
     }
     event_loop.turn(Some(Duration::ZERO)).unwrap();
     assert_eq!(watch.alive(), 10);
-    assert_released(&event_loop, &watch, 10, || a.destroy());
+    watch.assert_released(&event_loop, 10, || a.destroy());
 }
 
 #[test]
@@ -242,11 +177,11 @@ fn a_listener_given_to_a_socket_or_server_that_is_gone_is_dropped_in_the_next_tu
     ];
     for (number, give) in give.iter().enumerate() {
         let value = Box::new(held(&watch));
-        assert_released(&event_loop, &watch, 1, || give(value));
+        watch.assert_released(&event_loop, 1, || give(value));
         assert_eq!(watch.alive(), 0, "{number}");
     }
     let loud = watch.loud();
-    assert_released(&event_loop, &watch, 1, || {
+    watch.assert_released(&event_loop, 1, || {
         a.set_handler(loud);
     });
 }
@@ -257,13 +192,13 @@ fn a_listen_or_connect_that_fails_at_once_drops_its_listener_in_the_next_turn() 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = net::create_server(&event_loop, |_| {});
     let listening = held(&watch);
-    assert_released(&event_loop, &watch, 1, || {
+    watch.assert_released(&event_loop, 1, || {
         let address = taken.local_addr().unwrap();
         server.listen(address, move |_| listening()).unwrap_err();
     });
     let (a, b) = net::pair(&event_loop).unwrap();
     let connected = held(&watch);
-    assert_released(&event_loop, &watch, 1, || {
+    watch.assert_released(&event_loop, 1, || {
         a.connect(1, move |_| connected()).unwrap_err();
     });
     drop(b);
@@ -277,7 +212,7 @@ fn a_server_closed_before_listening_was_told_drops_that_listener_in_the_next_tur
     server
         .listen(("127.0.0.1", 0), move |_| listening())
         .unwrap();
-    assert_released(&event_loop, &watch, 1, || server.close());
+    watch.assert_released(&event_loop, 1, || server.close());
 }
 
 #[test]
@@ -445,12 +380,12 @@ fn the_users_error_is_dropped_in_no_call_and_with_nothing_borrowed() {
     OTHER.set(Some(b));
     event_loop.on_unhandled_error(|_, _| {});
     let cause = own();
-    assert_released(&event_loop, &watch, 1, || a.destroy_with(cause));
+    watch.assert_released(&event_loop, 1, || a.destroy_with(cause));
     let (a, _b) = net::pair(&event_loop).unwrap();
     a.destroy();
     let late = own();
-    assert_released(&event_loop, &watch, 1, || a.destroy_with(late));
+    watch.assert_released(&event_loop, 1, || a.destroy_with(late));
     let gone = own();
-    assert_released(&event_loop, &watch, 1, || a.destroy_with(gone));
+    watch.assert_released(&event_loop, 1, || a.destroy_with(gone));
     OTHER.set(None);
 }

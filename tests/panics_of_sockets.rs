@@ -1,42 +1,18 @@
 //! A panic in a callback of a socket unwinds out of `run`, and the loop goes on as if the callback had returned.
 
 mod common;
+#[path = "common/panicking.rs"]
+mod panicking;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{each_case, Script, World};
+use panicking::{boom, run_through};
 use tidewheel::net::{EventKind, ServerOptions, Socket, SocketOptions};
 use tidewheel::{Code, Error};
-
-/// Unwinds without the message of a panic.
-fn boom() -> ! {
-    resume_unwind(Box::new("boom"))
-}
-
-/// Runs until nothing is alive and counts the panics on the way.
-#[track_caller]
-fn run_through(world: &World) -> usize {
-    let deadline = world
-        .event_loop
-        .set_timeout(Duration::from_secs(30), |_| panic!("stuck"));
-    deadline.unref();
-    let mut panics = 0;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| world.event_loop.run())) {
-            Ok(result) => {
-                result.unwrap();
-                deadline.clear();
-                return panics;
-            }
-            Err(payload) if payload.downcast_ref() == Some(&"boom") => panics += 1,
-            Err(payload) => resume_unwind(payload),
-        }
-        assert!(panics < 1000, "it panics for ever");
-    }
-}
 
 /// Acts on each event of a script, and panics after those of `kind`.
 fn panicking(script: Script, kind: Option<EventKind>, act: Act) -> Script {
@@ -94,7 +70,7 @@ fn server(socket: &Socket, kind: EventKind) {
 fn talk(world: &World, of_client: Option<EventKind>, of_server: Option<EventKind>) -> [String; 2] {
     let listener = world.serve_one(move || panicking(Script::new("S"), of_server, server));
     world.client(&listener, panicking(Script::new("C"), of_client, client));
-    let panics = run_through(world);
+    let panics = run_through(&world.event_loop);
     let expected = |name: &str, kind: Option<EventKind>| {
         let kind = kind.map(|kind| format!("{kind:?}").to_lowercase());
         let of_kind = |event: &&String| kind.as_ref().is_some_and(|kind| event.starts_with(kind));
@@ -153,7 +129,7 @@ fn a_panic_in_error_is_followed_by_close_all_the_same() {
                 })
                 .on_error(|_, _| boom()),
         );
-        assert_eq!(run_through(world), 1);
+        assert_eq!(run_through(&world.event_loop), 1);
         let trace = world.trace("C");
         assert!(trace.ends_with("close(true)"), "{trace}");
     });
@@ -179,7 +155,7 @@ fn a_panic_in_a_write_callback_loses_none_of_the_others() {
                 boom();
             });
         }
-        assert_eq!(run_through(world), 7);
+        assert_eq!(run_through(&world.event_loop), 7);
         world.assert_trace(
             "C",
             "connect ready wrote 0 true wrote 1 true wrote 2 true wrote 3 true \
@@ -201,7 +177,7 @@ fn a_panic_in_a_failing_write_callback_loses_none_of_the_others() {
                 boom();
             });
         }
-        assert_eq!(run_through(world), 3);
+        assert_eq!(run_through(&world.event_loop), 3);
         let trace = world.trace("C");
         assert_eq!(trace.matches("wrote").count(), 3, "{trace}");
         assert!(trace.ends_with("close(true)"), "{trace}");
@@ -223,7 +199,7 @@ fn a_panic_in_the_callback_of_a_write_given_up_loses_none_of_the_others() {
         }
         client.destroy();
         server.close();
-        assert_eq!(run_through(world), 4);
+        assert_eq!(run_through(&world.event_loop), 4);
         world.assert_trace(
             "C",
             "wrote 0 false wrote 1 false wrote 2 false wrote 3 false close(false)",
@@ -237,7 +213,7 @@ fn a_panic_in_an_end_callback_does_not_take_finish_away() {
         let server = world.serve_one(|| Script::new("S"));
         let client = world.client(&server, Script::new("C"));
         client.end_then(|_, _| boom());
-        assert_eq!(run_through(world), 1);
+        assert_eq!(run_through(&world.event_loop), 1);
         world.assert_trace("C", "connect ready finish end close(false)");
     });
 }
@@ -271,7 +247,7 @@ fn a_listener_that_panicked_is_put_back_and_hears_the_next_event() {
                     }
                 }),
         );
-        assert_eq!(run_through(world), 5);
+        assert_eq!(run_through(&world.event_loop), 5);
         assert_eq!(heard.get(), 5);
     });
 }
@@ -298,7 +274,7 @@ fn a_one_shot_listener_that_panicked_is_spent() {
         );
         client.once_data(|_, _| boom());
         client.write("x");
-        assert_eq!(run_through(world), 1);
+        assert_eq!(run_through(&world.event_loop), 1);
     });
 }
 
@@ -318,7 +294,7 @@ fn the_other_sockets_of_the_same_turn_lose_nothing() {
             peer.send(b"x");
             peer.end();
         }
-        assert_eq!(run_through(world), 40);
+        assert_eq!(run_through(&world.event_loop), 40);
         let events = world.events("S");
         for event in ["data(1)", "end", "finish", "close(false)"] {
             let count = events.iter().filter(|seen| *seen == event).count();
@@ -356,7 +332,7 @@ fn a_destructor_that_panics_at_close_does_not_take_write_callbacks_away() {
             let _ = &bomb;
         });
         client.end();
-        assert_eq!(run_through(world), 1);
+        assert_eq!(run_through(&world.event_loop), 1);
         assert_eq!(called.get(), 1);
     });
 }
@@ -377,7 +353,7 @@ fn a_panic_in_the_destructor_of_what_a_listener_captured_is_one_in_a_callback() 
         });
         client.remove_all_listeners(EventKind::Timeout);
         client.end();
-        assert_eq!(run_through(world), 2);
+        assert_eq!(run_through(&world.event_loop), 2);
         assert_eq!(dropped.get(), 2);
         world.assert_trace("C", "connect ready finish end close(false)");
     });
@@ -397,7 +373,7 @@ fn the_hook_for_unhandled_errors_may_panic_and_hears_the_next_one() {
             let socket = Socket::new(&world.event_loop, SocketOptions::default());
             socket.destroy_with(Error::other("nobody hears of it"));
         }
-        assert_eq!(run_through(world), 3);
+        assert_eq!(run_through(&world.event_loop), 3);
         assert_eq!(codes.borrow().len(), 3);
         assert_eq!(world.event_loop.stats().unhandled_errors, 3);
     });

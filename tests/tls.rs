@@ -6,6 +6,10 @@ mod child;
 mod common;
 #[path = "common/faults.rs"]
 mod faults;
+#[path = "common/loud.rs"]
+mod loud;
+#[path = "common/panicking.rs"]
+mod panicking;
 
 #[path = "tls/bounds.rs"]
 mod bounds;
@@ -32,6 +36,8 @@ mod panics;
 #[cfg(feature = "tls-pfx")]
 #[path = "tls/pfx.rs"]
 mod pfx;
+#[path = "tls/pressure.rs"]
+mod pressure;
 #[path = "tls/revocation.rs"]
 mod revocation;
 #[path = "tls/scene.rs"]
@@ -40,6 +46,8 @@ mod scene;
 mod session_stores;
 #[path = "tls/sessions.rs"]
 mod sessions;
+#[path = "tls/severed.rs"]
+mod severed;
 #[cfg(feature = "sim")]
 #[path = "tls/simulated.rs"]
 mod simulated;

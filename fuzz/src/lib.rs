@@ -12,6 +12,8 @@ mod pure {
     pub(crate) mod encoding;
     pub(crate) mod error;
     pub(crate) mod timer;
+    #[cfg(feature = "tls")]
+    pub(crate) mod tls;
 
     /// What `conn` keeps to itself.
     #[path = "conn"]
@@ -25,6 +27,11 @@ mod pure {
     }
 }
 
+#[cfg(feature = "tls")]
+mod net;
+
+#[cfg(feature = "tls")]
+use pure::tls;
 use pure::{address, arena, conn, encoding, error, sys, timer};
 
 pub mod targets;

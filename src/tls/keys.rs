@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use pkcs8::der::Decode;
+use pkcs8::pkcs5::pbes2::Kdf;
 use pkcs8::EncryptedPrivateKeyInfo;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
@@ -188,6 +189,11 @@ fn decrypt(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static
     if sealed.encryption_algorithm.pbes2().is_none() {
         return Err(unsupported_encryption("PBES1"));
     }
+    let kdf = sealed.encryption_algorithm.pbes2().map(|pbes2| &pbes2.kdf);
+    if kdf.is_some_and(is_too_costly) {
+        let message = "the private key asks for too much work or memory to open it";
+        return Err(Error::new(Code::TlsUnsupported, message));
+    }
     let Some(passphrase) = passphrase else {
         let message = "Passphrase required for encrypted key: set `passphrase`";
         return Err(Error::new(Code::TlsMissingPassphrase, message));
@@ -210,6 +216,19 @@ fn decrypt(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static
     };
     pkcs8::PrivateKeyInfo::from_der(opened.as_bytes()).map_err(|_| bad())?;
     Ok(PrivatePkcs8KeyDer::from(opened.as_bytes().to_vec()).into())
+}
+
+/// Far more than any key in use asks for: memory that cannot be had would end the process.
+fn is_too_costly(kdf: &Kdf<'_>) -> bool {
+    match kdf {
+        Kdf::Pbkdf2(params) => params.iteration_count > 10_000_000,
+        Kdf::Scrypt(params) => {
+            let memory =
+                128_u128 * u128::from(params.block_size) * u128::from(params.cost_parameter);
+            memory * u128::from(params.parallelization) > 512 * 1024 * 1024
+        }
+        _ => false,
+    }
 }
 
 pub(super) fn sign(

@@ -71,30 +71,41 @@ impl Verifier {
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
         &self.trust.algorithms
     }
+}
 
-    fn verify_12(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        match version_1_key(cert) {
-            Some(key) => verify_raw(message, &key, dss, self.algorithms()),
-            None => verify_tls12_signature(message, cert, dss, self.algorithms()),
+/// What rustls asks of signatures, of those of servers by one trait and of those of clients by another.
+macro_rules! check_signatures {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Checked<HandshakeSignatureValid> {
+            match version_1_key(cert) {
+                Some(key) => verify_raw(message, &key, dss, self.algorithms()),
+                None => verify_tls12_signature(message, cert, dss, self.algorithms()),
+            }
         }
-    }
 
-    fn verify_13(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        match version_1_key(cert) {
-            Some(key) => verify_tls13_signature_with_raw_key(message, &key, dss, self.algorithms()),
-            None => verify_tls13_signature(message, cert, dss, self.algorithms()),
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Checked<HandshakeSignatureValid> {
+            match version_1_key(cert) {
+                Some(key) => {
+                    verify_tls13_signature_with_raw_key(message, &key, dss, self.algorithms())
+                }
+                None => verify_tls13_signature(message, cert, dss, self.algorithms()),
+            }
         }
-    }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.algorithms().supported_schemes()
+        }
+    };
 }
 
 impl ServerCertVerifier for Verifier {
@@ -116,27 +127,7 @@ impl ServerCertVerifier for Verifier {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        self.verify_12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        self.verify_13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
-    }
+    check_signatures!();
 }
 
 impl ClientCertVerifier for Verifier {
@@ -158,27 +149,7 @@ impl ClientCertVerifier for Verifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        self.verify_12(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Checked<HandshakeSignatureValid> {
-        self.verify_13(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms().supported_schemes()
-    }
+    check_signatures!();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

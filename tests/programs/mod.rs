@@ -10,7 +10,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -46,21 +46,29 @@ impl Program {
 
     /// Starts it, with a short text to read.
     pub fn fed(command: &mut Command, text: &str) -> Program {
+        let (program, mut stdin) = Program::talked_to(command);
+        // A program that ends without reading it is not our business.
+        let _ = stdin.write_all(text.as_bytes());
+        program
+    }
+
+    /// Starts it, with a pipe to read from.
+    pub fn talked_to(command: &mut Command) -> (Program, ChildStdin) {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        // A program that ends without reading it is not our business.
-        let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+        let stdin = child.stdin.take().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
         let stderr = lines(child.stderr.take().unwrap());
-        Program {
+        let program = Program {
             child,
             stdout,
             stderr,
-        }
+        };
+        (program, stdin)
     }
 
     /// The next line it prints.

@@ -3,8 +3,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidewheel::net::{self, EventKind, Server, Socket};
@@ -14,71 +12,8 @@ use tidewheel::tls::{
 };
 use tidewheel::Error;
 
-use crate::common::EventLoop;
+use crate::loud::Watch;
 use crate::scene::{over_tcp, Scene, VERSIONS};
-
-/// Whether a call is under way, and how many values of the user's there are.
-#[derive(Clone, Debug, Default)]
-struct Watch {
-    in_call: Arc<AtomicBool>,
-    alive: Arc<AtomicUsize>,
-}
-
-/// A value of the user's: neither may a closure that holds it be called during a call, nor its destructor.
-#[derive(Debug)]
-struct Loud(Watch);
-
-impl Loud {
-    fn hear(&self) {
-        assert!(!self.0.in_call.load(Ordering::Relaxed), "called back");
-    }
-}
-
-impl Drop for Loud {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.hear();
-        }
-        self.0.alive.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl std::fmt::Display for Loud {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("loud")
-    }
-}
-
-impl std::error::Error for Loud {}
-
-impl Watch {
-    fn loud(&self) -> Loud {
-        self.alive.fetch_add(1, Ordering::Relaxed);
-        Loud(self.clone())
-    }
-
-    fn alive(&self) -> usize {
-        self.alive.load(Ordering::Relaxed)
-    }
-
-    /// Makes a call, during which nothing of the user's may run.
-    fn call<R>(&self, call: impl FnOnce() -> R) -> R {
-        self.in_call.store(true, Ordering::Relaxed);
-        let result = call();
-        self.in_call.store(false, Ordering::Relaxed);
-        result
-    }
-
-    /// One call that lets go of `count` values, which are gone after the next turn.
-    #[track_caller]
-    fn assert_released(&self, event_loop: &EventLoop, count: usize, call: impl FnOnce()) {
-        let before = self.alive();
-        self.call(call);
-        assert!(self.alive() >= before, "dropped inside the call");
-        event_loop.turn(Some(Duration::ZERO)).unwrap();
-        assert_eq!(before - self.alive(), count);
-    }
-}
 
 /// Server options with three values in their closures.
 fn loud_server(options: TlsOptions, watch: &Watch) -> TlsOptions {

@@ -2,7 +2,7 @@
 
 use rcgen::{
     date_time_ymd, BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, PKCS_ED25519,
 };
 
 /// A key with its certificates, in PEM.
@@ -46,13 +46,29 @@ impl Authority {
         names: &[&str],
         change: impl FnOnce(&mut CertificateParams),
     ) -> Identity {
-        let key = KeyPair::generate().unwrap();
+        self.sign(&KeyPair::generate().unwrap(), names, change)
+    }
+
+    /// One whose signatures are all of one length, so that its handshakes are, too.
+    pub fn issue_even(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {
+        let key = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        self.sign(&key, names, |params| {
+            params.extended_key_usages = vec![usage];
+        })
+    }
+
+    fn sign(
+        &self,
+        key: &KeyPair,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Identity {
         let names: Vec<String> = names.iter().map(|name| (*name).into()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         change(&mut params);
         Identity {
             key: key.serialize_pem(),
-            cert: params.signed_by(&key, &self.cert, &self.key).unwrap().pem(),
+            cert: params.signed_by(key, &self.cert, &self.key).unwrap().pem(),
         }
     }
 

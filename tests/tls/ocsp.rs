@@ -10,7 +10,7 @@ use tidewheel::tls::{ContextOptions, OcspReply, SecureContext};
 use tidewheel::{Code, Error};
 
 use crate::common::Script;
-use crate::panics::run_through;
+use crate::panicking::run_through;
 use crate::scene::{each_scene, Scene};
 
 const FINE: &str = "connect ready secure end finish close(false)";
@@ -208,7 +208,7 @@ fn a_panic_over_it_answers_nothing_and_changes_nothing_that_follows() {
         });
         let client = connect(scene, &server, "C");
         client.on_ocsp_response(|_, _| resume_unwind(Box::new("boom")));
-        assert_eq!(run_through(scene), 2);
+        assert_eq!(run_through(&scene.event_loop), 2);
         scene.assert_trace("C", FINE);
         assert_eq!(scene.events("E"), ["none", "secure"]);
     });

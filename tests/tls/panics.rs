@@ -3,42 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
-use std::time::Duration;
 
 use tidewheel::net::Server;
 use tidewheel::tls::{self, Session, TlsConnectOptions, TlsVersion};
 
 use crate::common::Script;
+use crate::panicking::{boom, run_through};
 use crate::scene::{each_scene, Scene};
-
-/// Unwinds without the message of a panic.
-fn boom() -> ! {
-    resume_unwind(Box::new("boom"))
-}
-
-/// Runs until nothing is alive and counts the panics on the way.
-#[track_caller]
-pub fn run_through(scene: &Scene<'_>) -> usize {
-    let deadline = scene
-        .event_loop
-        .set_timeout(Duration::from_secs(30), |_| panic!("stuck"));
-    deadline.unref();
-    let mut panics = 0;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| scene.event_loop.run())) {
-            Ok(result) => {
-                result.unwrap();
-                deadline.clear();
-                return panics;
-            }
-            Err(payload) if payload.downcast_ref() == Some(&"boom") => panics += 1,
-            Err(payload) => resume_unwind(payload),
-        }
-        assert!(panics < 1000, "it panics for ever");
-    }
-}
 
 /// Where a callback panics.
 #[derive(Clone, Copy, Default, PartialEq, Debug)]
@@ -116,7 +88,7 @@ fn talk(scene: &Scene<'_>, at: At) -> (Vec<String>, Vec<usize>, usize) {
         socket.write("hello");
         step(at, At::ClientSecure, &seen, "E:client");
     });
-    let panics = run_through(scene);
+    let panics = run_through(&scene.event_loop);
     let mut events = scene.events("E");
     events.sort();
     events.extend([scene.trace("C"), scene.trace("S")]);
@@ -177,7 +149,7 @@ fn one_who_panics_when_asked_for_an_opinion_has_not_let_anybody_in() {
                 note(&format!("A:{}", info.authorization_error().unwrap().code()));
                 socket.end();
             });
-            assert_eq!(run_through(scene), 1);
+            assert_eq!(run_through(&scene.event_loop), 1);
             if reject {
                 scene.assert_trace("C", "connect ready error(CERT_REJECTED) close(true)");
             } else {
@@ -231,7 +203,7 @@ fn one_who_panics_over_a_session_has_kept_and_found_nothing() {
                     seen.set(socket.tls().unwrap().is_session_reused());
                     socket.end();
                 });
-                let panics = run_through(scene);
+                let panics = run_through(&scene.event_loop);
                 (reused.get(), panics)
             };
             let each = 1 + usize::from(scene.version == TlsVersion::V1_3);
@@ -286,7 +258,7 @@ fn a_panic_over_a_failed_handshake_leaves_the_server_as_it_was() {
             });
             watcher.watch(&client, Script::new("C"));
         });
-        assert_eq!(run_through(scene), 1);
+        assert_eq!(run_through(&scene.event_loop), 1);
         assert_eq!(failed.get(), 1);
         scene.assert_trace("C", "connect ready secure finish end close(false)");
     });
@@ -310,7 +282,7 @@ fn a_listener_that_panicked_hears_the_next_connection() {
             let client = scene.client(&server, Script::new(name));
             client.on_secure_connect(|socket| socket.end());
         }
-        assert_eq!(run_through(scene), 3);
+        assert_eq!(run_through(&scene.event_loop), 3);
         assert_eq!(heard.get(), 3);
         for name in ["C", "D", "E"] {
             scene.assert_trace(name, "connect ready secure finish end close(false)");

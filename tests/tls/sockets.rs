@@ -215,3 +215,52 @@ fn a_server_changes_its_certificate_for_those_who_come() {
         scene.assert_trace("D", "connect ready secure finish end close(false)");
     });
 }
+
+#[test]
+fn the_context_of_a_name_is_changed_for_those_who_come() {
+    each_scene(|scene| {
+        let authorities = ["older", "newer"].map(Authority::new);
+        let [older, newer] = authorities.each_ref().map(|authority| {
+            let own = authority.issue(&["a.example"]);
+            let options = ContextOptions::default().key(&own.key).cert(&own.cert);
+            SecureContext::new(options).unwrap()
+        });
+        let server = scene.listen(scene.server_options());
+        server.add_context("*.example", &older).unwrap();
+        let left = Cell::new(3);
+        server.on_secure_connection(move |socket| {
+            socket.resume();
+            left.set(left.get() - 1);
+            if left.get() == 0 {
+                socket.server().unwrap().close();
+            }
+        });
+        let script = || {
+            Script::new("C").on(EventKind::SecureConnect, |socket, _| {
+                assert!(socket.tls().unwrap().authorized());
+                socket.end();
+            })
+        };
+        let options = scene.client_options(&server);
+        let visit = |name: &str, ca: String, context: Option<&SecureContext>| {
+            if let Some(context) = context {
+                server.add_context("*.example", context).unwrap();
+            }
+            let client = scene.client_with(options.clone().servername(name).ca(ca), script());
+            client.unref();
+            let closed = Rc::new(Cell::new(false));
+            let now = Rc::clone(&closed);
+            client.on_close(move |_, _| now.set(true));
+            while !closed.get() {
+                scene.event_loop.turn(None).unwrap();
+            }
+        };
+        visit("a.example", authorities[0].pem(), None);
+        visit("a.example", authorities[1].pem(), Some(&newer));
+        // Who asks for another name has what everybody has.
+        visit("localhost", scene.ca.pem(), None);
+        scene.run();
+        let fine = "connect ready secure finish end close(false)";
+        scene.assert_trace("C", &[fine; 3].join(" "));
+    });
+}

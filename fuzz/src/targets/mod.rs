@@ -7,15 +7,23 @@ pub mod conn_ops;
 pub mod decoder;
 mod input;
 pub mod loop_ops;
+#[cfg(feature = "tls")]
+pub mod tls_input;
+#[cfg(feature = "tls")]
+pub mod tls_material;
 pub mod wheel;
 pub mod write_queue;
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("address", address::run),
     ("conn_ops", conn_ops::run),
     ("decoder", decoder::run),
     ("loop_ops", loop_ops::run),
+    #[cfg(feature = "tls")]
+    ("tls_input", tls_input::run),
+    #[cfg(feature = "tls")]
+    ("tls_material", tls_material::run),
     ("wheel", wheel::run),
     ("write_queue", write_queue::run),
 ];

@@ -20,8 +20,6 @@ pub(crate) struct Layer {
     pub(super) wire: Rc<Wire>,
     /// What it goes through; none: the stream.
     lower: Option<Box<Layer>>,
-    /// Cleartext in records that the session below has, and the stream has not.
-    below: usize,
     /// Why the stream takes nothing any more, which whoever writes next is told.
     pub(super) broken: Option<io::Error>,
     /// The program was told what it is asked for, and has not answered.
@@ -54,7 +52,6 @@ impl Layer {
             session,
             wire,
             lower,
-            below: 0,
             broken: None,
             asked: false,
             timer: None,
@@ -137,24 +134,17 @@ impl Layer {
         };
         let mut total = Written::default();
         loop {
-            let written = self.session.write_to(&mut Through(lower))?;
-            self.below += written.plain;
+            let handed = self.session.hand_over(&mut Through(lower))?;
             let sent = lower.push(stream)?;
+            // The cleartext of the session below is the ciphertext of this one.
+            total.plain += self.session.sent(sent.plain);
             total.bytes += sent.bytes;
             total.blocked = sent.blocked;
-            if sent.blocked || !written.blocked {
+            if sent.blocked || !handed.blocked {
                 break;
             }
         }
-        if !lower.wants_write() {
-            total.plain = std::mem::take(&mut self.below);
-        }
         Ok(total)
-    }
-
-    /// Cleartext that was sealed and is not with the stream.
-    pub(super) fn in_flight(&self) -> usize {
-        self.session.in_flight() + self.below
     }
 
     /// Says goodbye, from the uppermost session down. False: not yet.

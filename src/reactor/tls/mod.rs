@@ -388,7 +388,7 @@ impl Reactor {
                 }
             };
         }
-        let waiting = layer.in_flight();
+        let waiting = layer.session.in_flight();
         let status = socket.conn.accept_sealed(
             payload,
             sealed - waiting.min(sealed),

@@ -1,5 +1,7 @@
 //! From the first byte to the end of the handshake, and the reading of records.
 
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
 use super::*;
 use rustls::server::ResolvesServerCert;
 use rustls::{ConnectionCommon, IoState, SideData};
@@ -160,9 +162,10 @@ impl Session {
 
     /// Has rustls understand what it has read.
     fn process(&mut self) {
+        let closed = self.records.closed;
         let result = match &mut self.state {
-            State::Client(connection) => connection.process_new_packets(),
-            State::Server(connection) => connection.process_new_packets(),
+            State::Client(connection) => understand(connection, closed),
+            State::Server(connection) => understand(connection, closed),
             _ => return,
         };
         if !self.secure {
@@ -296,4 +299,17 @@ impl io::Read for Nothing {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }
+}
+
+/// Has rustls understand what it has read. Its debug builds assert that who has said goodbye sends no fatal alert, which
+/// any damaged record behind it would have it do; a peer may not end the program by that.
+fn understand<S: SideData>(
+    connection: &mut ConnectionCommon<S>,
+    closed: bool,
+) -> std::result::Result<IoState, rustls::Error> {
+    if !(closed && cfg!(debug_assertions)) {
+        return connection.process_new_packets();
+    }
+    catch_unwind(AssertUnwindSafe(|| connection.process_new_packets()))
+        .unwrap_or_else(|_| Err(rustls::Error::General("after our end".into())))
 }

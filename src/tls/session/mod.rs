@@ -345,6 +345,13 @@ impl Session {
 
     /// Gives records to `transport`, as many as it takes.
     pub(crate) fn write_to(&mut self, transport: &mut dyn io::Write) -> io::Result<Written> {
+        let mut written = self.hand_over(transport)?;
+        written.plain = self.sent(written.bytes);
+        Ok(written)
+    }
+
+    /// The same for a transport that keeps them for a while: how much it has sent, [`Session::sent`] is to be told.
+    pub(crate) fn hand_over(&mut self, transport: &mut dyn io::Write) -> io::Result<Written> {
         let mut written = Written::default();
         while self.wants_write() {
             let result = match &mut self.state {
@@ -360,7 +367,7 @@ impl Session {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(bytes) => {
                     written.bytes += bytes;
-                    written.plain += self.records.sent(bytes);
+                    self.records.handed_over(bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -371,6 +378,11 @@ impl Session {
             }
         }
         Ok(written)
+    }
+
+    /// So much more ciphertext is sent, of what was handed over; says how much cleartext is wholly sent with it.
+    pub(crate) fn sent(&mut self, bytes: usize) -> usize {
+        self.records.sent(bytes)
     }
 
     /// Makes records of cleartext, of as much as may wait in them; says how much.

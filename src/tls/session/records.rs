@@ -15,6 +15,9 @@ const RECORD: usize = 16 * 1024;
 pub(super) struct Records {
     /// For each record: where in the stream of ciphertext it ends, and the cleartext in it.
     ends: VecDeque<(u64, usize)>,
+    /// Of that stream, what rustls does not have any more.
+    handed_over: u64,
+    /// Of that, what is sent.
     sent: u64,
     /// Cleartext in all of them.
     pub(super) in_flight: usize,
@@ -40,14 +43,20 @@ impl Records {
                 break;
             }
             waiting = self::waiting(connection);
-            self.ends.push_back((self.sent + waiting as u64, bytes));
+            let end = self.handed_over + waiting as u64;
+            self.ends.push_back((end, bytes));
             self.in_flight += bytes;
             taken += bytes;
         }
         taken
     }
 
-    /// The transport took `bytes` of ciphertext; says how much cleartext is wholly with it now that was not before.
+    /// A transport took `bytes` of ciphertext.
+    pub(super) fn handed_over(&mut self, bytes: usize) {
+        self.handed_over += bytes as u64;
+    }
+
+    /// It has sent `bytes` of them; says how much cleartext is wholly with it now that was not before.
     pub(super) fn sent(&mut self, bytes: usize) -> usize {
         self.sent += bytes as u64;
         let mut plain = 0;

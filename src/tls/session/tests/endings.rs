@@ -191,6 +191,26 @@ fn cleartext_is_counted_until_the_transport_has_the_whole_record() {
 }
 
 #[test]
+fn cleartext_that_another_session_has_is_counted_until_that_has_sent_it() {
+    for version in VERSIONS {
+        let mut pair = met(version);
+        let session = &mut pair.client.session;
+        let mut below = Vec::new();
+        assert_eq!(session.seal(&[1; 1000]), 1000);
+        let first = session.hand_over(&mut below).unwrap();
+        assert_eq!((first.plain, session.in_flight()), (0, 1000));
+        // More of it before anything is sent.
+        assert_eq!(session.seal(&[2; 500]), 500);
+        let second = session.hand_over(&mut below).unwrap();
+        assert_eq!(below.len(), first.bytes + second.bytes);
+        assert_eq!(session.sent(first.bytes - 1), 0);
+        assert_eq!((session.sent(1), session.in_flight()), (1000, 500));
+        assert_eq!(session.sent(second.bytes - 1), 0);
+        assert_eq!((session.sent(1), session.in_flight()), (500, 0));
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_held_and_comes_later() {
     for version in VERSIONS {
         let mut pair = met(version);
@@ -243,6 +263,69 @@ fn data_that_comes_with_the_end_of_the_handshake_waits_for_it_to_be_told() {
             b""
         };
         assert_eq!(&plain[..early], expected);
+    }
+}
+
+/// In clear, as it comes while nothing is encrypted yet; later it is a record that cannot be decrypted.
+#[test]
+fn an_alert_at_any_point_of_the_handshake() {
+    const HANDSHAKE_FAILURE: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
+    let ca = Authority::new("ca");
+    let own = ca.issue(&["localhost"], |_| {});
+    for version in VERSIONS {
+        for to_client in [true, false] {
+            for after in 0.. {
+                let from = only(version, ingredients(None, Some(&ca.pem())));
+                let mut pair = Pair::new(
+                    client(&from, "localhost", true, &[]),
+                    server(&ingredients(Some(&own), None), false, true, &[]),
+                );
+                pair.client.session.start();
+                pair.client.send();
+                (0..after).for_each(|_| {
+                    pair.step();
+                });
+                let side = if to_client {
+                    &mut pair.client
+                } else {
+                    &mut pair.server
+                };
+                let was_secure = side.session.is_secure();
+                side.take(HANDSHAKE_FAILURE, 100);
+                let told = side.news().replace("secure ", "");
+                let known = [
+                    "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+                    "ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+                    "ERR_SSL_UNEXPECTED_MESSAGE",
+                ];
+                assert!(known.contains(&told.as_str()), "{version} {after}: {told}");
+                assert_eq!(side.session.is_secure(), was_secure);
+                side.take(HANDSHAKE_FAILURE, 1);
+                assert!(side.news().ends_with(&told) && side.session.wants().is_none());
+                if was_secure {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_record_after_our_side_has_ended() {
+    for version in VERSIONS {
+        let mut pair = met(version);
+        assert!(pair.client.session.close());
+        pair.client.send();
+        pair.step();
+        pair.server.say(b"good");
+        let good = pair.server.wire.len();
+        pair.server.say(b"bad");
+        pair.server.wire[good + 8] ^= 1;
+        pair.step();
+        assert_eq!(pair.client.got, b"good");
+        let told = pair.client.news();
+        assert!(told.starts_with("secure ERR_SSL_"), "{told}");
+        assert!(pair.client.session.wants().is_none());
     }
 }
 

@@ -51,6 +51,23 @@ fn keys_under_a_passphrase() {
     }
 }
 
+/// The memory for it would be asked for, and the process end.
+#[test]
+fn a_key_that_asks_for_absurd_work_is_refused() {
+    let text = std::fs::read_to_string(fixture("key-scrypt.pem")).unwrap();
+    let mut der = crate::tls::material::pem(text.as_bytes()).unwrap().unwrap();
+    let der = &mut der[0].der;
+    // N is 16,384; r is 8 and p is 1.
+    let costs = [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1];
+    let at = der.windows(costs.len()).position(|found| found == costs);
+    let at = at.unwrap();
+    der[at + 6] = 0x7f;
+    der[at + 9] = 0x7f;
+    let error = with_key(Material::from(&*der), Some("secret"));
+    assert_eq!(error.code(), Code::TlsUnsupported);
+    assert!(error.to_string().contains("too much"), "{error}");
+}
+
 #[test]
 fn kinds_of_keys() {
     for name in ["key-rsa1024.pem", "key-p521.pem"] {
@@ -95,6 +112,35 @@ fn der_is_as_good_as_pem() {
     ]);
     let context = SecureContext::make(&from).unwrap();
     assert_eq!(context.certificate().unwrap().raw(), &cert.der()[..]);
+    // From files, too.
+    let place = std::env::temp_dir().join(format!("tidewheel-{}-der", std::process::id()));
+    std::fs::create_dir_all(&place).unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = place.join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Material::from(path)
+    };
+    let mut from = ingredients(None, None);
+    from.keys
+        .push((file("key.der", &key.serialize_der()), None));
+    from.certs.push(file("cert.der", cert.der()));
+    from.ca = Some(vec![file("ca.der", cert.der())]);
+    let context = SecureContext::make(&from).unwrap();
+    assert_eq!(context.certificate().unwrap().raw(), &cert.der()[..]);
+    std::fs::remove_dir_all(place).unwrap();
+}
+
+/// They are kept, because only `openssl` makes them; so they have to last.
+#[test]
+fn the_certificates_of_version_1_that_are_kept_last() {
+    let years = |count: u64| std::time::Duration::from_secs(count * 365 * 24 * 3600);
+    for name in ["v1-server.crt", "v1-client.crt", "v1-ec.crt"] {
+        let kept = crate::tls::certificate::load(&Material::from(fixture(name))).unwrap();
+        assert!(kept[0].is_version_1(), "{name}");
+        let validity = kept[0].valid_to().duration_since(kept[0].valid_from());
+        assert!(validity.unwrap() >= years(99), "{name}");
+        assert!(kept[0].valid_to() > std::time::SystemTime::now() + years(50));
+    }
 }
 
 #[test]
