@@ -133,6 +133,16 @@ impl<T> Arena<T> {
         }
     }
 
+    /// The value at the place of this key, and whose it is. Who asks compares the keys, and may look at the value first:
+    /// then "there is a value, and it is of the kind that is wanted" is one question to the machine.
+    #[inline(always)]
+    pub(crate) fn at_mut(&mut self, key: Key) -> Option<(Key, &mut T)> {
+        match self.slots.get_mut(key.index()) {
+            Some(Slot::Live { key, value }) => Some((*key, value)),
+            _ => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn contains(&self, key: Key) -> bool {
         self.get(key).is_some()

@@ -17,18 +17,8 @@ use crate::error::Error;
 use crate::reactor::{Deferred, Event};
 
 impl LoopHandle {
-    /// Delivers an event; `buffer` is what the loop reads into.
-    #[inline]
-    pub(super) fn dispatch(&self, event: Event, buffer: &[u8]) {
+    pub(super) fn dispatch(&self, event: Event) {
         match event {
-            Event::Data { key, len } => self.dispatch_data(key, &buffer[..len]),
-            event => self.dispatch_other(event),
-        }
-    }
-
-    pub(super) fn dispatch_other(&self, event: Event) {
-        match event {
-            Event::Data { .. } | Event::Nothing => {}
             Event::End(key) => self.dispatch_end(key),
             Event::Connected(key) => self.dispatch_connected(key),
             Event::Timeout(key) => {
@@ -181,16 +171,19 @@ impl LoopHandle {
     }
 
     #[inline(always)]
-    fn dispatch_data(&self, key: Key, data: &[u8]) {
+    pub(super) fn dispatch_data(&self, socket: &Socket, data: &[u8]) {
+        let key = socket.key();
         match self.only_reader(key) {
-            Some(Reader::Pipe(id, pipe)) => self.pipe_data(key, id, pipe, data),
-            Some(Reader::Listener(lease)) => lease.call(data),
-            None => self.dispatch_data_to_all(key, data),
+            Some(Reader::Pipe(pipe)) => self.pipe_data(key, None, pipe, data),
+            Some(Reader::Listener(lease)) => lease.call(socket, data),
+            Some(Reader::Handler(lease)) => lease.call(socket, data),
+            None => self.dispatch_data_to_all(socket, data),
         }
     }
 
-    fn dispatch_data_to_all(&self, key: Key, data: &[u8]) {
-        let socket = self.socket_handle(key);
+    #[inline(never)]
+    fn dispatch_data_to_all(&self, socket: &Socket, data: &[u8]) {
+        let key = socket.key();
         let text = self.decode(key, |decoder, text| decoder.write(data, text));
         let wanted = |kind| match kind {
             EventKind::Data => true,
@@ -201,21 +194,21 @@ impl LoopHandle {
         let mut audience = self.audience(key);
         while let Some(next) = audience.next_or_pipe(wanted) {
             match next {
-                Next::Pipe(id, pipe) => self.pipe_data(key, id, pipe, data),
+                Next::Pipe(id, pipe) => self.pipe_data(key, Some(id), pipe, data),
                 Next::Handler(mut handler) => {
-                    handler.get().on_data(&socket, data);
+                    handler.get().on_data(socket, data);
                     if let Some(text) = text.for_handler() {
-                        handler.get().on_text(&socket, text);
+                        handler.get().on_text(socket, text);
                     }
                 }
                 Next::Listener(mut lease) => match &mut lease.callback {
-                    Some(SocketCallback::Data(call)) => call(&socket, data),
+                    Some(SocketCallback::Data(Some(call))) => call(socket, data),
                     Some(SocketCallback::DataOnce(_)) => {
                         if let Some(SocketCallback::DataOnce(call)) = lease.callback.take() {
-                            call(&socket, data);
+                            call(socket, data);
                         }
                     }
-                    _ => call_text(&mut lease, &socket, &text),
+                    _ => call_text(&mut lease, socket, &text),
                 },
             }
         }

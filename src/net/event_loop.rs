@@ -9,11 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::face::Face;
-use super::lease::BufferLoan;
 use super::remote::Mailbox;
 use super::{Builder, LoopHandle};
 use crate::error::{Error, Result};
-use crate::reactor::{Deferred, Event, Reactor};
+use crate::reactor::{Deferred, Reactor};
 
 /// Posts from other threads run in one turn; the rest wait for the next.
 const POST_BUDGET: usize = 1024;
@@ -236,6 +235,7 @@ impl EventLoop {
         polled.map_err(|error| Error::system("epoll_wait", &error))?;
         self.run_posts();
         self.run_ready();
+        self.run_deferred();
         self.run_immediates();
         self.run_closes();
         inner.drop_trash();
@@ -247,7 +247,7 @@ impl EventLoop {
         loop {
             let event = self.inner().reactor.borrow_mut().next_timer();
             let Some(event) = event else { return };
-            self.dispatch_other(event);
+            self.dispatch(event);
             self.run_deferred();
         }
     }
@@ -260,30 +260,6 @@ impl EventLoop {
             post(self);
             self.run_deferred();
         }
-    }
-
-    // Apart, so that the one loop that counts has the registers to itself.
-    #[inline(never)]
-    fn run_ready(&self) {
-        let inner = self.inner();
-        let mut loan = BufferLoan::of(inner);
-        inner.reactor.borrow_mut().begin_batch();
-        // One batch of deferred events after each event, and what that defers after the next.
-        let mut deferred_first = false;
-        loop {
-            let event = inner
-                .reactor
-                .borrow_mut()
-                .next_event(&mut loan.buffer, deferred_first);
-            let Some(event) = event else { break };
-            deferred_first = !matches!(event, Event::Nothing);
-            if deferred_first {
-                self.dispatch(event, &loan.buffer);
-            } else {
-                self.run_deferred();
-            }
-        }
-        self.run_deferred();
     }
 
     fn run_immediates(&self) {
@@ -314,10 +290,12 @@ impl EventLoop {
             }
         }
     }
+}
 
+impl LoopHandle {
     /// One batch of what waits for the running callback to return. What it defers belongs to the next batch.
     #[inline]
-    fn run_deferred(&self) {
+    pub(super) fn run_deferred(&self) {
         let inner = self.inner();
         if inner.has_chores() {
             self.run_chores();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::handler::Handler;
-use super::listeners::{self, EventKind, Listeners};
+use super::listeners::{self, EventKind, Found, Listeners};
 use super::lookup::OwnLookup;
 use super::options::Configure;
 #[cfg(feature = "tls")]
@@ -21,11 +21,14 @@ use crate::tls::Session;
 
 pub(super) type WriteCallback = Box<dyn FnOnce(&Socket, Result<()>)>;
 
+pub(super) type DataCall = Box<dyn FnMut(&Socket, &[u8])>;
+
 /// A listener of a socket.
 pub(super) enum SocketCallback {
     Plain(Box<dyn FnMut(&Socket)>),
     PlainOnce(Box<dyn FnOnce(&Socket)>),
-    Data(Box<dyn FnMut(&Socket, &[u8])>),
+    /// `None` while it is leased as the only reader.
+    Data(Option<DataCall>),
     DataOnce(Box<dyn FnOnce(&Socket, &[u8])>),
     Text(Box<dyn FnMut(&Socket, &str)>),
     TextOnce(Box<dyn FnOnce(&Socket, &str)>),
@@ -77,7 +80,11 @@ pub(super) enum ServerCallback {
 }
 
 pub(super) struct SocketFace {
-    pub(super) listeners: Listeners<SocketCallback>,
+    /// Those who hear what comes: listeners of `data` and `text`, and pipes. Apart from the others, so that whether there
+    /// is just one, as nearly always, is seen at a glance.
+    pub(super) readers: Listeners<SocketCallback>,
+    /// The listeners of all other events.
+    others: Option<Box<Listeners<SocketCallback>>>,
     /// `None` while leased, too.
     /// Boxed twice, for one word is all that a socket without a handler should pay.
     pub(super) handler: Option<Box<Box<dyn Handler>>>,
@@ -113,10 +120,77 @@ pub(super) struct PendingCallbacks {
 impl SocketFace {
     fn new() -> SocketFace {
         SocketFace {
-            listeners: Listeners::new(),
+            readers: Listeners::new(),
+            others: None,
             handler: None,
             rare: None,
         }
+    }
+
+    fn add_listener(&mut self, id: u64, kind: EventKind, once: bool, callback: SocketCallback) {
+        let listeners = if matches!(kind, EventKind::Data | EventKind::Text) {
+            &mut self.readers
+        } else {
+            let new = || Box::new(Listeners::new());
+            self.others.get_or_insert_with(new)
+        };
+        listeners.add(id, kind, once, callback);
+    }
+
+    /// The first listener after `after` and before `end` that is `wanted`, or a pipe if these are; and whether it is
+    /// among the readers.
+    pub(super) fn find(
+        &mut self,
+        after: u64,
+        end: u64,
+        pipes: bool,
+        wanted: impl Fn(EventKind) -> bool,
+    ) -> Option<(bool, Found<'_, SocketCallback>)> {
+        let reader = self.readers.find(after, end, |kind, callback| {
+            wanted(kind) || (pipes && is_pipe(callback))
+        });
+        let other = match &mut self.others {
+            Some(others) => others.find(after, end, |kind, _| wanted(kind)),
+            None => None,
+        };
+        match (reader, other) {
+            (Some(reader), Some(other)) => {
+                let reads = reader.place.id < other.place.id;
+                let mut found = if reads { reader } else { other };
+                found.last = false;
+                Some((reads, found))
+            }
+            (Some(reader), None) => Some((true, reader)),
+            (None, other) => other.map(|other| (false, other)),
+        }
+    }
+
+    /// The list that a listener was found in.
+    pub(super) fn list(&mut self, reads: bool) -> Option<&mut Listeners<SocketCallback>> {
+        if reads {
+            Some(&mut self.readers)
+        } else {
+            self.others.as_deref_mut()
+        }
+    }
+
+    /// Removes listeners of one kind, but no pipes.
+    pub(super) fn remove_listeners(&mut self, kind: EventKind) -> Vec<SocketCallback> {
+        let doomed =
+            |k, callback: Option<&SocketCallback>| k == kind && !callback.is_some_and(is_pipe);
+        let mut removed = self.readers.remove_where(doomed);
+        if let Some(others) = &mut self.others {
+            removed.append(&mut others.remove_where(doomed));
+        }
+        removed
+    }
+
+    /// How many listeners of one kind there are, pipes not counted.
+    pub(super) fn count_listeners(&self, kind: EventKind) -> usize {
+        let counted =
+            |k, callback: Option<&SocketCallback>| k == kind && !callback.is_some_and(is_pipe);
+        let others = self.others.as_ref();
+        self.readers.count(counted) + others.map_or(0, |others| others.count(counted))
     }
 
     /// The rare parts, made on first use.
@@ -124,17 +198,20 @@ impl SocketFace {
         self.rare.get_or_insert_default()
     }
 
-    /// What comes is decoded for `text`.
-    pub(super) fn decodes(&self) -> bool {
-        self.rare
-            .as_ref()
-            .is_some_and(|rare| rare.decoder.is_some())
-    }
-
     /// Other sockets that are piped into this one.
     pub(super) fn inbound(&self) -> &[Key] {
         self.rare.as_ref().map_or(&[], |rare| &rare.inbound)
     }
+}
+
+/// What comes is decoded for `text`.
+#[inline]
+pub(super) fn decodes(rare: &Option<Box<Rare>>) -> bool {
+    matches!(rare, Some(rare) if rare.decoder.is_some())
+}
+
+fn is_pipe(callback: &SocketCallback) -> bool {
+    matches!(callback, SocketCallback::Pipe(_))
 }
 
 pub(super) struct ServerFace {
@@ -273,7 +350,7 @@ impl Face {
         callback: SocketCallback,
     ) {
         let id = self.new_listener();
-        self.socket_mut(key).listeners.add(id, kind, once, callback);
+        self.socket_mut(key).add_listener(id, kind, once, callback);
     }
 
     /// The face of a live socket, made on first use.

@@ -1,8 +1,7 @@
 //! Leases: what is called is taken out of its place, so that nothing is borrowed while it runs, and a guard puts it
 //! back, or finishes what its event owes, even when the callback panics.
 
-use super::event_loop::Inner;
-use super::face::{Pipe, SocketCallback, SocketFace, TimerFace, UnhandledHook};
+use super::face::{decodes, DataCall, Pipe, SocketCallback, TimerFace, UnhandledHook};
 use super::handler::Handler;
 use super::listeners::{EventKind, Place};
 use super::{LoopHandle, Socket, Timeout};
@@ -10,31 +9,35 @@ use crate::arena::Key;
 use crate::reactor::Deferred;
 
 impl LoopHandle {
-    /// The one who hears that data came, if there is just one: a pipe, or a listener that is not for one time.
+    /// The one who hears that data came, if there is just one: a pipe, a listener that is not for one time, or a
+    /// handler. Leased.
     #[inline(always)]
     pub(super) fn only_reader(&self, key: Key) -> Option<Reader<'_>> {
         let mut face = self.inner().face.borrow_mut();
         let socket = face.socket(key)?;
-        if socket.handler.is_some() || socket.decodes() {
-            return None;
-        }
-        let reads = |kind, _: &SocketCallback| kind == EventKind::Data;
-        let found = socket.listeners.find_only(reads)?;
-        if let Some(SocketCallback::Pipe(pipe)) = found.callback {
-            return Some(Reader::Pipe(found.place.id, *pipe));
-        }
-        match found.callback.take() {
-            Some(SocketCallback::Data(call)) => Some(Reader::Listener(DataLease {
+        if let Some(SocketCallback::Data(call)) = socket.readers.only() {
+            if socket.handler.is_some() || decodes(&socket.rare) {
+                return None;
+            }
+            return Some(Reader::Listener(DataLease {
                 handle: self,
                 key,
-                place: found.place,
-                call: Some(call),
-            })),
-            other => {
-                *found.callback = other;
-                None
-            }
+                call: call.take(),
+            }));
         }
+        if let Some(SocketCallback::Pipe(pipe)) = socket.readers.only() {
+            let pipe = *pipe;
+            let alone = socket.handler.is_none() && !decodes(&socket.rare);
+            return alone.then_some(Reader::Pipe(pipe));
+        }
+        if !socket.readers.is_empty() || decodes(&socket.rare) {
+            return None;
+        }
+        Some(Reader::Handler(HandlerLease {
+            handle: self,
+            key,
+            handler: Some(socket.handler.take()?),
+        }))
     }
 
     /// The handler of a socket, then its listeners, one by one. What they add is first called for the next event.
@@ -68,32 +71,23 @@ pub(super) enum Next<'a> {
 }
 
 impl<'a> Audience<'a> {
-    /// The next one who wants to hear. Pipes do not.
+    /// The next one who wants to hear.
     pub(super) fn next(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
-        loop {
-            match self.next_or_pipe(&wanted)? {
-                Next::Pipe(..) => {}
-                next => return Some(next),
-            }
-        }
+        self.next_of_all(false, wanted)
     }
 
     /// The same, and the pipes in their places among the listeners.
     pub(super) fn next_or_pipe(&mut self, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
+        self.next_of_all(true, wanted)
+    }
+
+    fn next_of_all(&mut self, pipes: bool, wanted: impl Fn(EventKind) -> bool) -> Option<Next<'a>> {
         if self.begun && self.after == self.end {
             return None;
         }
         let mut face = self.handle.inner().face.borrow_mut();
         let end = face.next_listener();
-        self.next_of(face.socket(self.key)?, end, wanted)
-    }
-
-    fn next_of(
-        &mut self,
-        socket: &mut SocketFace,
-        end: u64,
-        wanted: impl Fn(EventKind) -> bool,
-    ) -> Option<Next<'a>> {
+        let socket = face.socket(self.key)?;
         if !self.begun {
             self.begun = true;
             self.end = end;
@@ -107,11 +101,7 @@ impl<'a> Audience<'a> {
                 }));
             }
         }
-        let listeners = &mut socket.listeners;
-        let found = listeners.find(self.after, self.end, |kind, callback| {
-            matches!(callback, SocketCallback::Pipe(_)) || wanted(kind)
-        });
-        let Some(found) = found else {
+        let Some((reads, found)) = socket.find(self.after, self.end, pipes, wanted) else {
             self.after = self.end;
             return None;
         };
@@ -122,11 +112,14 @@ impl<'a> Audience<'a> {
         }
         let callback = found.callback.take();
         if place.once {
-            listeners.spend(&place);
+            if let Some(listeners) = socket.list(reads) {
+                listeners.spend(&place);
+            }
         }
         Some(Next::Listener(ListenerLease {
             handle: self.handle,
             key: self.key,
+            reads,
             place,
             callback,
         }))
@@ -135,50 +128,67 @@ impl<'a> Audience<'a> {
 
 /// The only one who reads a socket.
 pub(super) enum Reader<'a> {
-    Pipe(u64, Pipe),
+    Pipe(Pipe),
     Listener(DataLease<'a>),
+    Handler(HandlerLease<'a>),
 }
 
-/// A `data` listener that runs; put back when dropped.
+/// The only reader of a socket, a listener, while it runs; put back when dropped.
 pub(super) struct DataLease<'a> {
     handle: &'a LoopHandle,
     key: Key,
-    place: Place,
-    call: Option<Box<dyn FnMut(&Socket, &[u8])>>,
+    call: Option<DataCall>,
 }
 
 impl DataLease<'_> {
     #[inline(always)]
-    pub(super) fn call(mut self, data: &[u8]) {
-        let socket = self.handle.socket_handle(self.key);
+    pub(super) fn call(mut self, socket: &Socket, data: &[u8]) {
         if let Some(call) = &mut self.call {
-            call(&socket, data);
+            call(socket, data);
         }
-        drop(socket);
-        self.put_back();
-        if self.call.is_none() {
-            // Nothing is left to do for `drop`, which is out of line.
-            std::mem::forget(self);
-        }
-    }
-
-    #[inline(always)]
-    fn put_back(&mut self) {
+        // The short way back: it is as alone as it was. All else is left to `drop`.
         let mut face = self.handle.inner().face.borrow_mut();
-        if let Some(socket) = face.socket(self.key) {
-            if let Some(vacancy) = socket.listeners.vacancy(&self.place) {
-                if let Some(call) = self.call.take() {
-                    *vacancy = Some(SocketCallback::Data(call));
-                }
-            }
+        let Some(socket) = face.socket(self.key) else {
+            return;
+        };
+        if let Some(SocketCallback::Data(vacancy @ None)) = socket.readers.only() {
+            *vacancy = self.call.take();
         }
     }
 }
 
 impl Drop for DataLease<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        self.put_back();
-        // One that was removed meanwhile is dropped with the lease, when nothing is borrowed.
+        if let Some(call) = self.call.take() {
+            self.handle.put_back(self.key, call);
+        }
+    }
+}
+
+impl LoopHandle {
+    /// Puts the listener back that was the only reader. One that was removed meanwhile is dropped, when nothing is
+    /// borrowed.
+    #[inline(never)]
+    fn put_back(&self, key: Key, call: DataCall) {
+        let mut face = self.inner().face.borrow_mut();
+        let vacancy = face.socket(key).and_then(|socket| {
+            // No two are leased at a time.
+            let mut readers = socket.readers.iter_mut();
+            readers.find_map(|reader| match reader {
+                SocketCallback::Data(vacancy @ None) => Some(vacancy),
+                _ => None,
+            })
+        });
+        let removed = match vacancy {
+            Some(vacancy) => {
+                *vacancy = Some(call);
+                None
+            }
+            None => Some(call),
+        };
+        drop(face);
+        drop(removed);
     }
 }
 
@@ -186,6 +196,8 @@ impl Drop for DataLease<'_> {
 pub(super) struct ListenerLease<'a> {
     handle: &'a LoopHandle,
     key: Key,
+    /// It is among the readers.
+    reads: bool,
     place: Place,
     pub(super) callback: Option<SocketCallback>,
 }
@@ -197,7 +209,8 @@ impl Drop for ListenerLease<'_> {
         }
         let mut face = self.handle.inner().face.borrow_mut();
         if let Some(socket) = face.socket(self.key) {
-            if let Some(vacancy) = socket.listeners.vacancy(&self.place) {
+            let listeners = socket.list(self.reads);
+            if let Some(vacancy) = listeners.and_then(|list| list.vacancy(&self.place)) {
                 *vacancy = self.callback.take();
             }
         }
@@ -212,17 +225,33 @@ pub(super) struct HandlerLease<'a> {
 }
 
 impl HandlerLease<'_> {
+    /// As the only reader.
+    #[inline(always)]
+    pub(super) fn call(mut self, socket: &Socket, data: &[u8]) {
+        self.get().on_data(socket, data);
+        self.put_back();
+    }
+
     pub(super) fn get(&mut self) -> &mut dyn Handler {
         self.handler.as_deref_mut().expect("leased until dropped")
+    }
+
+    #[inline(always)]
+    fn put_back(&mut self) {
+        let mut face = self.handle.inner().face.borrow_mut();
+        if let Some(socket) = face.socket(self.key) {
+            if socket.handler.is_none() {
+                socket.handler = self.handler.take();
+            }
+        }
     }
 }
 
 impl Drop for HandlerLease<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(socket) = self.handle.inner().face.borrow_mut().socket(self.key) {
-            if socket.handler.is_none() {
-                socket.handler = self.handler.take();
-            }
+        if self.handler.is_some() {
+            self.put_back();
         }
     }
 }
@@ -262,25 +291,6 @@ impl Drop for HookLease<'_> {
         if face.unhandled_hook.is_none() {
             face.unhandled_hook = self.hook.take();
         }
-    }
-}
-
-/// The loop's read buffer, for one batch of reads: the users look at it while the loop itself is free.
-pub(super) struct BufferLoan<'a> {
-    inner: &'a Inner,
-    pub(super) buffer: Box<[u8]>,
-}
-
-impl<'a> BufferLoan<'a> {
-    pub(super) fn of(inner: &'a Inner) -> BufferLoan<'a> {
-        let buffer = inner.buffer.take();
-        BufferLoan { inner, buffer }
-    }
-}
-
-impl Drop for BufferLoan<'_> {
-    fn drop(&mut self) {
-        self.inner.buffer.set(std::mem::take(&mut self.buffer));
     }
 }
 

@@ -66,15 +66,38 @@ pub enum EventKind {
     ResumeSession,
 }
 
+/// As small as may be: there is one for each listener of each socket.
 struct Entry<C> {
-    id: u64,
+    id: Id,
     kind: EventKind,
     once: bool,
     /// `None` while leased.
     callback: Option<C>,
 }
 
+/// 48 bits of a number, which a million registrations a second need nine years to use up.
+#[derive(Clone, Copy)]
+struct Id([u8; 6]);
+
+impl Id {
+    fn new(id: u64) -> Id {
+        let [a, b, c, d, e, f, ..] = id.to_le_bytes();
+        Id([a, b, c, d, e, f])
+    }
+
+    #[inline]
+    fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+}
+
 impl<C> Entry<C> {
+    #[inline]
+    fn id(&self) -> u64 {
+        self.id.get()
+    }
+
     #[inline]
     fn hears(&self, wanted: impl Fn(EventKind, &C) -> bool) -> bool {
         let callback = self.callback.as_ref();
@@ -85,7 +108,7 @@ impl<C> Entry<C> {
     fn found(&mut self, index: usize, last: bool) -> Found<'_, C> {
         Found {
             place: Place {
-                id: self.id,
+                id: self.id(),
                 index,
                 once: self.once,
             },
@@ -135,7 +158,7 @@ impl<C> Listeners<C> {
     /// Adds a listener. Its id is higher than those of all before it.
     pub(super) fn add(&mut self, id: u64, kind: EventKind, once: bool, callback: C) {
         let entry = Entry {
-            id,
+            id: Id::new(id),
             kind,
             once,
             callback: Some(callback),
@@ -165,28 +188,26 @@ impl<C> Listeners<C> {
         match &mut self.entries {
             Entries::None => None,
             Entries::One(entry) => {
-                let wanted = entry.id > after && entry.id < end && entry.hears(&wanted);
+                let wanted = entry.id() > after && entry.id() < end && entry.hears(&wanted);
                 wanted.then(|| entry.found(0, true))
             }
             Entries::Many(entries) => find_of_many(entries, after, end, &wanted),
         }
     }
 
-    /// The only listener that `wanted` accepts, if there is just one.
-    #[inline]
-    pub(super) fn find_only(
-        &mut self,
-        wanted: impl Fn(EventKind, &C) -> bool,
-    ) -> Option<Found<'_, C>> {
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.entries, Entries::None)
+    }
+
+    /// The callback of the only listener there is, unless it is leased.
+    #[inline(always)]
+    pub(super) fn only(&mut self) -> Option<&mut C> {
         match &mut self.entries {
-            Entries::None => None,
-            Entries::One(entry) => entry.hears(wanted).then(|| entry.found(0, true)),
-            Entries::Many(entries) => {
-                let mut hearing = entries.iter_mut().enumerate();
-                let (index, entry) = hearing.find(|(_, entry)| entry.hears(&wanted))?;
-                let only = hearing.all(|(_, entry)| !entry.hears(&wanted));
-                only.then(|| entry.found(index, true))
-            }
+            Entries::One(Entry {
+                callback: Some(callback),
+                ..
+            }) => Some(callback),
+            _ => None,
         }
     }
 
@@ -200,7 +221,7 @@ impl<C> Listeners<C> {
     pub(super) fn vacancy(&mut self, place: &Place) -> Option<&mut Option<C>> {
         let entries = self.as_mut_slice();
         // It stands where it stood, unless one before it has gone.
-        let stands = |entry: &Entry<C>| entry.id == place.id;
+        let stands = |entry: &Entry<C>| entry.id() == place.id;
         let index = match entries.get(place.index) {
             Some(entry) if stands(entry) => place.index,
             _ => entries.iter().position(stands)?,
@@ -226,13 +247,16 @@ impl<C> Listeners<C> {
     ) -> Vec<C> {
         let mut removed = Vec::new();
         match &mut self.entries {
-            Entries::Many(entries) => entries.retain_mut(|entry| {
-                let keep = !doomed(entry.kind, entry.callback.as_ref());
-                if !keep {
-                    removed.extend(entry.callback.take());
-                }
-                keep
-            }),
+            Entries::Many(entries) => {
+                entries.retain_mut(|entry| {
+                    let keep = !doomed(entry.kind, entry.callback.as_ref());
+                    if !keep {
+                        removed.extend(entry.callback.take());
+                    }
+                    keep
+                });
+                self.be_one_again();
+            }
             Entries::One(entry) if doomed(entry.kind, entry.callback.as_ref()) => {
                 removed.extend(self.remove_at(0));
             }
@@ -257,7 +281,9 @@ impl<C> Listeners<C> {
 
     fn remove_at(&mut self, index: usize) -> Option<C> {
         if let Entries::Many(entries) = &mut self.entries {
-            return entries.remove(index).callback;
+            let removed = entries.remove(index);
+            self.be_one_again();
+            return removed.callback;
         }
         match std::mem::replace(&mut self.entries, Entries::None) {
             Entries::One(entry) => entry.callback,
@@ -265,9 +291,18 @@ impl<C> Listeners<C> {
         }
     }
 
+    /// The last one of many is as quick to find as one that always was alone.
+    fn be_one_again(&mut self) {
+        if let Entries::Many(entries) = &mut self.entries {
+            if entries.len() == 1 {
+                self.entries = entries.pop().map_or(Entries::None, Entries::One);
+            }
+        }
+    }
+
     #[inline]
     fn index(&self, id: u64) -> Option<usize> {
-        let found = self.as_slice().binary_search_by_key(&id, |entry| entry.id);
+        let found = self.as_slice().binary_search_by_key(&id, Entry::id);
         found.ok()
     }
 
@@ -299,16 +334,16 @@ fn find_of_many<'a, C>(
     let mut at = match after {
         0 => 0,
         // Ids ascend, so that emitting to many listeners takes no walk through all of them for each.
-        _ => entries.partition_point(|entry| entry.id <= after),
+        _ => entries.partition_point(|entry| entry.id() <= after),
     };
     while entries.get(at).is_some_and(|entry| !entry.hears(wanted)) {
         at += 1;
     }
     let (entry, rest) = entries.get_mut(at..)?.split_first_mut()?;
-    if entry.id >= end {
+    if entry.id() >= end {
         return None;
     }
-    let follows = |entry: &Entry<C>| entry.id < end && entry.hears(wanted);
+    let follows = |entry: &Entry<C>| entry.id() < end && entry.hears(wanted);
     let last = !rest.iter().any(follows);
     Some(entry.found(at, last))
 }

@@ -1,6 +1,7 @@
 //! TCP and UNIX sockets and servers: Node's `net`.
 
 mod apply;
+mod batch;
 mod bind;
 mod builder;
 mod chunk;

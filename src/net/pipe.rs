@@ -65,7 +65,7 @@ impl LoopHandle {
             let Some(socket) = face.socket(source) else {
                 return;
             };
-            let pipes = socket.listeners.remove_where(|_, callback| match callback {
+            let pipes = socket.readers.remove_where(|_, callback| match callback {
                 Some(SocketCallback::Pipe(pipe)) => {
                     destination.is_none_or(|destination| pipe.destination == destination)
                 }
@@ -95,8 +95,9 @@ impl LoopHandle {
         }
     }
 
+    /// `id`: which pipe of the source it is, unless it is the only reader.
     #[inline(always)]
-    pub(super) fn pipe_data(&self, source: Key, id: u64, pipe: Pipe, data: &[u8]) {
+    pub(super) fn pipe_data(&self, source: Key, id: Option<u64>, pipe: Pipe, data: &[u8]) {
         let mut reactor = self.inner().reactor.borrow_mut();
         let status = reactor.write_piped(source, pipe.destination, data);
         drop(reactor);
@@ -105,7 +106,8 @@ impl LoopHandle {
         }
     }
 
-    fn pipe_stalled(&self, source: Key, id: u64, pipe: Pipe, status: Option<WriteStatus>) {
+    #[inline(never)]
+    fn pipe_stalled(&self, source: Key, id: Option<u64>, pipe: Pipe, status: Option<WriteStatus>) {
         let inner = self.inner();
         match status {
             Some(WriteStatus::Flushed | WriteStatus::Buffered) => {}
@@ -114,7 +116,11 @@ impl LoopHandle {
                 let Some(socket) = face.socket(source) else {
                     return;
                 };
-                if set_resting(socket.listeners.get_mut(id), true) {
+                let pipe = match id {
+                    Some(id) => socket.readers.get_mut(id),
+                    None => socket.readers.iter_mut().next(),
+                };
+                if set_resting(pipe, true) {
                     inner.reactor.borrow_mut().rest(source);
                 }
             }
@@ -138,21 +144,26 @@ impl LoopHandle {
 
     /// `destination` has drained: what is piped into it goes on.
     pub(super) fn wake_sources(&self, destination: Key) {
+        for source in self.inbound(destination) {
+            self.wake_source(source, destination);
+        }
+        self.wake_source(destination, destination);
+    }
+
+    fn wake_source(&self, source: Key, destination: Key) {
         let inner = self.inner();
-        for source in self.sources_of(destination) {
-            let mut woken = 0;
-            if let Some(socket) = inner.face.borrow_mut().socket(source) {
-                for callback in socket.listeners.iter_mut() {
-                    if matches!(callback, SocketCallback::Pipe(pipe) if pipe.destination == destination)
-                        && set_resting(Some(callback), false)
-                    {
-                        woken += 1;
-                    }
+        let mut woken = 0;
+        if let Some(socket) = inner.face.borrow_mut().socket(source) {
+            for callback in socket.readers.iter_mut() {
+                if matches!(callback, SocketCallback::Pipe(pipe) if pipe.destination == destination)
+                    && set_resting(Some(callback), false)
+                {
+                    woken += 1;
                 }
             }
-            for _ in 0..woken {
-                inner.reactor.borrow_mut().wake(source);
-            }
+        }
+        for _ in 0..woken {
+            inner.reactor.borrow_mut().wake(source);
         }
     }
 
@@ -160,18 +171,17 @@ impl LoopHandle {
     pub(super) fn finish_pipes(&self, destination: Key) {
         // No `drain` will come for those who rest.
         self.wake_sources(destination);
-        for source in self.sources_of(destination) {
-            if source != destination {
-                self.remove_pipes(source, Some(destination));
-            }
+        for source in self.inbound(destination) {
+            self.remove_pipes(source, Some(destination));
         }
     }
 
     /// `destination` failed to send: nothing is piped into it any more, not even by itself.
     pub(super) fn fail_pipes(&self, destination: Key) {
-        for source in self.sources_of(destination) {
+        for source in self.inbound(destination) {
             self.remove_pipes(source, Some(destination));
         }
+        self.remove_pipes(destination, Some(destination));
     }
 
     /// A socket is gone: it is neither source nor destination any more.
@@ -180,14 +190,13 @@ impl LoopHandle {
         self.remove_pipes(key, None);
     }
 
-    fn sources_of(&self, destination: Key) -> Vec<Key> {
+    /// The other sockets that are piped into this one: mostly none, and then nothing is allocated.
+    fn inbound(&self, destination: Key) -> Vec<Key> {
         let mut face = self.inner().face.borrow_mut();
-        let Some(socket) = face.socket(destination) else {
-            return Vec::new();
-        };
-        let mut sources = socket.inbound().to_vec();
-        sources.push(destination);
-        sources
+        match face.socket(destination) {
+            Some(socket) => socket.inbound().to_vec(),
+            None => Vec::new(),
+        }
     }
 }
 
@@ -204,7 +213,7 @@ fn set_resting(callback: Option<&mut SocketCallback>, resting: bool) -> bool {
 fn count_pipes(source: Option<&mut SocketFace>) -> usize {
     source.map_or(0, |socket| {
         socket
-            .listeners
+            .readers
             .count(|_, callback| matches!(callback, Some(SocketCallback::Pipe(_))))
     })
 }

@@ -82,7 +82,7 @@ impl Socket {
         if self.exists() {
             let mut face = self.inner().face.borrow_mut();
             let socket = face.socket_mut(self.key());
-            let listens = socket.listeners.count(|kind, _| kind == EventKind::Text) > 0;
+            let listens = socket.count_listeners(EventKind::Text) > 0;
             let rare = socket.rare_mut();
             rare.encoding_set = encoding.is_some();
             rare.decoder = match encoding {

@@ -32,6 +32,7 @@ impl Clock {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn read(&self) -> Nanos {
         #[cfg(any(test, feature = "sim"))]
         if let Some(sim) = &self.sim {

@@ -12,6 +12,7 @@ mod names;
 mod ops;
 mod poller;
 mod ready;
+mod send;
 mod server;
 mod settle;
 mod source;
@@ -38,9 +39,10 @@ use crate::sys::Sim;
 use crate::sys::{Reserve, Sockets};
 use crate::timer::Wheel;
 use clock::Clock;
+pub(crate) use drive::{Plain, Unplain};
 use names::Names;
 use poller::Poller;
-pub(crate) use poller::Waker;
+pub(crate) use poller::{Found, Wake, Waker, Wakeup};
 use ready::{Current, ReadyList};
 
 pub(crate) use clock::nanos;
@@ -73,11 +75,6 @@ pub(crate) enum Event {
     /// Boxed, so that the many other events are quick to move and to drop.
     NotAccepted(Box<NotAccepted>),
     Connected(Key),
-    /// The first `len` bytes of the buffer that `next_event` was given.
-    Data {
-        key: Key,
-        len: usize,
-    },
     End(Key),
     Timeout(Key),
     Timer(Key),
@@ -86,8 +83,20 @@ pub(crate) enum Event {
     /// Boxed for the same reason.
     #[cfg(feature = "tls")]
     Tls(Key, Box<TlsNews>),
+}
+
+/// What comes next of a batch of ready sources.
+pub(crate) enum Next {
+    /// The first `len` bytes of the buffer that `next` was given came from this socket.
+    Data {
+        key: Key,
+        len: usize,
+    },
+    Event(Event),
     /// Nothing by itself, but notices wait and come first.
-    Nothing,
+    Deferred,
+    /// The batch is done.
+    Done,
 }
 
 /// A connection that did not come about.
@@ -134,8 +143,8 @@ pub(crate) enum Deferred {
 /// Counters since the loop was made.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) turns: u64,
     pub(crate) events: u64,
+    pub(crate) turns: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) sockets_open: usize,
@@ -297,11 +306,18 @@ impl Reactor {
         } else {
             Some(Duration::ZERO)
         };
-        self.poller.poll(timeout)?;
-        self.read_clock();
+        // Left by a panic between the last poll and its batch.
         self.take_wakeups();
+        self.poller.poll(timeout)?;
+        self.ready.fresh = true;
+        self.read_clock();
         self.take_answers();
         Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
     }
 
     /// Something is deferred, or to be dropped between callbacks.
@@ -335,11 +351,7 @@ impl Reactor {
 
     /// The time of the turn under way; outside a turn the clock is read.
     pub(crate) fn now(&self) -> Nanos {
-        if self.in_turn {
-            self.now
-        } else {
-            self.clock.read()
-        }
+        time(self.in_turn, self.now, &self.clock)
     }
 
     pub(crate) fn instant(&self) -> Instant {
@@ -389,7 +401,7 @@ impl Reactor {
     }
 
     fn socket_mut(&mut self, key: Key) -> Option<&mut SocketSource> {
-        self.sources.get_mut(key)?.as_socket_mut()
+        socket_of(&mut self.sources, key)
     }
 
     pub(crate) fn server(&self, key: Key) -> Option<&ServerSource> {
@@ -453,6 +465,25 @@ impl Reactor {
             "a socket has something to do, and no turn: {:?}",
             forgotten.map(|(key, _)| key)
         );
+    }
+}
+
+/// The time of the turn under way, `now`; outside a turn the clock is read.
+#[inline]
+fn time(in_turn: bool, now: Nanos, clock: &Clock) -> Nanos {
+    if in_turn {
+        now
+    } else {
+        clock.read()
+    }
+}
+
+/// A socket, looked up as quickly as may be.
+#[inline(always)]
+fn socket_of(sources: &mut Arena<Source>, key: Key) -> Option<&mut SocketSource> {
+    match sources.at_mut(key) {
+        Some((own, Source::Socket(socket))) if own == key => Some(socket),
+        _ => None,
     }
 }
 

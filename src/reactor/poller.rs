@@ -93,6 +93,63 @@ pub(crate) struct Wakeup {
     pub(crate) wake: Wake,
 }
 
+impl Wakeup {
+    #[inline(always)]
+    fn of(event: &mio::event::Event) -> Wakeup {
+        let key = Key::from_token(event.token().0 as u64);
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        let (hung_up, urgent) = (event.is_read_closed(), event.is_priority());
+        // All are asked, so that the machine asks once.
+        let only_readable = readable & !(writable | urgent | event.is_error()) & !hung_up;
+        let wake = if only_readable {
+            // Nearly always, and cheaper than to put it together.
+            Wake::READABLE
+        } else {
+            Wake::of(readable, writable, hung_up || event.is_error(), urgent)
+        };
+        Wakeup { key, wake }
+    }
+
+    #[cfg(any(test, feature = "sim"))]
+    fn simulated(event: &MemEvent) -> Wakeup {
+        let hung_up = event.read_closed || event.error;
+        Wakeup {
+            key: Key::from_token(event.token),
+            wake: Wake::of(event.readable, event.writable, hung_up, false),
+        }
+    }
+}
+
+/// What a poll has found, while it is worked through.
+pub(crate) struct Found(Events);
+
+impl Found {
+    pub(crate) fn nothing() -> Found {
+        Found(Events::with_capacity(0))
+    }
+
+    #[inline(always)]
+    pub(crate) fn wakeups(&self) -> impl Iterator<Item = Wakeup> + '_ {
+        wakeups_of(&self.0)
+    }
+
+    /// Those behind the one of this source, or all. No two are of the same.
+    pub(crate) fn behind(&self, at: Option<Key>) -> impl Iterator<Item = Wakeup> + '_ {
+        let mut behind = at.is_none();
+        self.wakeups().filter(move |woken| {
+            let was_behind = behind;
+            behind |= at == Some(woken.key);
+            was_behind
+        })
+    }
+}
+
+/// The waker's comes along: it finds no source, as that of one that has closed.
+#[inline(always)]
+fn wakeups_of(events: &Events) -> impl Iterator<Item = Wakeup> + '_ {
+    events.iter().map(Wakeup::of)
+}
+
 /// Ends a wait from another thread.
 #[derive(Clone)]
 pub(crate) struct Waker(Arc<mio::Waker>);
@@ -180,38 +237,31 @@ impl Poller {
     }
 
     /// The events of the last poll.
-    pub(crate) fn wakeups(&self, mut each: impl FnMut(Wakeup)) {
+    pub(crate) fn wakeups(&self, each: impl FnMut(Wakeup)) {
+        match self {
+            Poller::Mio { events, .. } => wakeups_of(events).for_each(each),
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { events, .. } => events.iter().map(Wakeup::simulated).for_each(each),
+            Poller::Closed => {}
+        }
+    }
+
+    /// Gives them away, to be worked through; `None`: they are not to be had as they are.
+    pub(crate) fn lend(&mut self) -> Option<Found> {
         match self {
             Poller::Mio { events, .. } => {
-                // The waker's comes along: it finds no source, as that of one that has closed.
-                for event in events {
-                    let key = Key::from_token(event.token().0 as u64);
-                    let (writable, urgent) = (event.is_writable(), event.is_priority());
-                    let hung_up = event.is_read_closed() || event.is_error();
-                    let wake = if event.is_readable() && !writable && !hung_up && !urgent {
-                        // Nearly always, and cheaper than to put it together.
-                        Wake::READABLE
-                    } else {
-                        Wake::of(event.is_readable(), writable, hung_up, urgent)
-                    };
-                    each(Wakeup { key, wake });
-                }
+                let lent = std::mem::replace(events, Events::with_capacity(0));
+                Some(Found(lent))
             }
-            #[cfg(any(test, feature = "sim"))]
-            Poller::Sim { events, .. } => {
-                for event in events {
-                    each(Wakeup {
-                        key: Key::from_token(event.token),
-                        wake: Wake::of(
-                            event.readable,
-                            event.writable,
-                            event.read_closed || event.error,
-                            false,
-                        ),
-                    });
-                }
-            }
-            Poller::Closed => {}
+            _ => None,
+        }
+    }
+
+    /// Takes back what was lent.
+    pub(crate) fn take_back(&mut self, found: Found) {
+        match self {
+            Poller::Mio { events, .. } if found.0.capacity() > 0 => *events = found.0,
+            _ => {}
         }
     }
 

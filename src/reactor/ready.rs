@@ -1,9 +1,9 @@
 //! The ready list: sources with something to do, worked through in batches, each within its budget.
 
-use super::drive::{Plain, VAIN_WAKEUPS};
-use super::poller::{Wake, Wakeup};
+use super::drive::{Plain, Unplain, VAIN_WAKEUPS};
+use super::poller::{Found, Wake, Wakeup};
 use super::source::{SocketSource, Source};
-use super::{Event, Reactor, MAX_ROUNDS};
+use super::{Event, Next, Reactor, MAX_ROUNDS};
 use crate::arena::Key;
 
 /// Sources with something to do. What is added while a batch is worked through belongs to the next.
@@ -16,6 +16,8 @@ pub(super) struct ReadyList {
     /// not looked up before their turn.
     woken: Vec<Wakeup>,
     next_woken: usize,
+    /// What the last poll has found is still with the poller.
+    pub(super) fresh: bool,
     waiting: Vec<Key>,
 }
 
@@ -25,7 +27,7 @@ impl ReadyList {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.batch_is_done()
+        self.waiting.is_empty() && self.batch_is_done() && !self.fresh
     }
 
     fn batch_is_done(&self) -> bool {
@@ -44,14 +46,15 @@ impl ReadyList {
 
     /// The next source, and how it was woken if it stands there for that.
     #[inline]
-    fn next(&mut self) -> Option<(Key, Wake)> {
+    fn next(&mut self) -> Option<Wakeup> {
         if let Some(key) = self.batch.get(self.next) {
             self.next += 1;
-            return Some((*key, Wake::LISTED));
+            let (key, wake) = (*key, Wake::LISTED);
+            return Some(Wakeup { key, wake });
         }
-        let woken = self.woken.get(self.next_woken)?;
+        let woken = *self.woken.get(self.next_woken)?;
         self.next_woken += 1;
-        Some((woken.key, woken.wake))
+        Some(woken)
     }
 }
 
@@ -99,12 +102,32 @@ impl Reactor {
         }
     }
 
-    /// What is on the ready list now is the batch; what comes later belongs to the next.
-    pub(crate) fn begin_batch(&mut self) {
+    /// What is on the ready list now is the batch; what comes later belongs to the next. Gives away what the poll has
+    /// found and is not in the batch: to be worked through after it, and to be given back by
+    /// [`end_batch`](Reactor::end_batch).
+    pub(crate) fn begin_batch(&mut self) -> Found {
         self.ready.begin_batch();
+        if self.ready.fresh && self.ready.batch_is_done() {
+            if let Some(found) = self.poller.lend() {
+                self.ready.fresh = false;
+                return found;
+            }
+        }
+        self.take_wakeups();
         if !self.ready.batch.is_empty() {
             self.merge_wakeups();
         }
+        Found::nothing()
+    }
+
+    /// What was given away has been worked through.
+    pub(crate) fn end_batch(&mut self, found: Found) {
+        self.poller.take_back(found);
+    }
+
+    /// What a panic has left of it comes in the next turn.
+    pub(crate) fn wake_again(&mut self, rest: impl Iterator<Item = Wakeup>) {
+        self.ready.woken.extend(rest);
     }
 
     /// A source of the batch that the poll has found, too, knows so when its turn comes, and has no second one.
@@ -122,49 +145,76 @@ impl Reactor {
             });
     }
 
-    /// Works on until there is something to deliver. `None`: the batch is done. What is read goes into `buffer`.
-    /// `deferred_first`: what is deferred already comes first.
-    #[inline]
-    pub(crate) fn next_event(&mut self, buffer: &mut [u8], deferred_first: bool) -> Option<Event> {
+    /// Works on until there is something to deliver. What is read goes into `buffer`. `deferred_first`: what is deferred
+    /// already comes first.
+    pub(crate) fn next(&mut self, buffer: &mut [u8], deferred_first: bool) -> Next {
         if deferred_first && !self.deferred.is_empty() {
-            return Some(Event::Nothing);
+            return Next::Deferred;
         }
         loop {
-            let (key, wake) = match &self.current {
-                Some(current) => (current.key, Wake::NOT),
-                None => self.ready.next()?,
+            let current = self.current.as_ref().map(|current| Wakeup {
+                key: current.key,
+                wake: Wake::NOT,
+            });
+            let Some(woken) = current.or_else(|| self.ready.next()) else {
+                return Next::Done;
             };
-            let step = match self.read_plain(key, wake, buffer) {
-                Plain::Read(len) => {
-                    self.counters.events += 1;
-                    return Some(Event::Data { key, len });
-                }
-                Plain::Stepped(step) => step,
-                Plain::Other => self.step(key, wake, buffer),
+            let key = woken.key;
+            let plain = if woken.wake == Wake::READABLE {
+                self.read_plain(key, buffer)
+            } else {
+                Plain::Else(None)
             };
-            match step {
-                Step::Data { len, drained } => {
-                    // Drained, it comes back to the ready list by what its listeners leave to do.
-                    if drained {
-                        self.current = None;
-                    } else {
-                        self.go_on(key, len);
-                    }
-                    self.counters.events += 1;
-                    return Some(Event::Data { key, len });
-                }
-                Step::Event(event) => {
-                    self.go_on(key, 0);
-                    self.counters.events += 1;
-                    return Some(event);
-                }
-                Step::Again => self.go_on(key, 0),
-                Step::Done => self.current = None,
-            }
-            if !self.deferred.is_empty() {
-                return Some(Event::Nothing);
+            let next = match plain {
+                Plain::Read(len) => Some(Next::Data { key, len }),
+                Plain::Else(result) => self.step(woken, result, buffer),
+            };
+            if let Some(next) = next {
+                return next;
             }
         }
+    }
+
+    /// A source that was woken was not the plain case: works on as [`next`](Reactor::next) does.
+    #[inline(never)]
+    pub(crate) fn next_after(&mut self, woken: Wakeup, result: Unplain, buffer: &mut [u8]) -> Next {
+        let next = self.step(woken, result, buffer);
+        next.unwrap_or_else(|| self.next(buffer, false))
+    }
+
+    /// One step on a source that is not the plain case; `result` is of the read that showed it. Gives what it brought, if
+    /// that is to be delivered.
+    fn step(&mut self, woken: Wakeup, result: Unplain, buffer: &mut [u8]) -> Option<Next> {
+        let key = woken.key;
+        let step = match result {
+            Some(result) => self.step_received(key, result, buffer.len()),
+            None => self.step_source(woken, buffer),
+        };
+        self.told(key, step)
+    }
+
+    /// What a step brought that is to be delivered.
+    fn told(&mut self, key: Key, step: Step) -> Option<Next> {
+        match step {
+            Step::Data { len, drained } => {
+                // Drained, it comes back to the ready list by what its listeners leave to do.
+                if drained {
+                    self.current = None;
+                } else {
+                    self.go_on(key, len);
+                }
+                self.counters.events += 1;
+                return Some(Next::Data { key, len });
+            }
+            Step::Event(event) => {
+                self.go_on(key, 0);
+                self.counters.events += 1;
+                return Some(Next::Event(event));
+            }
+            Step::Again => self.go_on(key, 0),
+            Step::Done => self.current = None,
+        }
+        (!self.deferred.is_empty()).then_some(Next::Deferred)
     }
 
     /// A source has had one step, which took `bytes` of its budget: it goes on, or others come first.
@@ -183,7 +233,8 @@ impl Reactor {
         }
     }
 
-    fn step(&mut self, key: Key, wake: Wake, buffer: &mut [u8]) -> Step {
+    fn step_source(&mut self, woken: Wakeup, buffer: &mut [u8]) -> Step {
+        let Wakeup { key, wake } = woken;
         let now = self.now;
         let Some(source) = self.sources.get_mut(key) else {
             // It closed after the kernel reported it.
@@ -211,8 +262,10 @@ impl Reactor {
     #[inline(never)]
     pub(super) fn take_wakeups(&mut self) {
         let ready = &mut self.ready;
-        forget(&mut ready.woken, &mut ready.next_woken);
-        self.poller.wakeups(|wakeup| ready.woken.push(wakeup));
+        if std::mem::take(&mut ready.fresh) {
+            forget(&mut ready.woken, &mut ready.next_woken);
+            self.poller.wakeups(|wakeup| ready.woken.push(wakeup));
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Source {
         }
     }
 
+    #[inline]
     pub(crate) fn as_socket_mut(&mut self) -> Option<&mut SocketSource> {
         match self {
             Source::Socket(socket) => Some(socket),
@@ -109,6 +110,15 @@ pub(crate) struct Readiness {
     pub(crate) urgent: bool,
     /// A hang-up was signalled and no peek has looked yet.
     pub(crate) peek_due: bool,
+}
+
+impl Readiness {
+    /// A short read does not mean that nothing is left.
+    #[inline]
+    pub(crate) fn may_be_ending(self) -> bool {
+        // Both are looked at, which is one comparison.
+        self.hung_up | self.urgent
+    }
 }
 
 /// Options of the descriptor, remembered until there is one.

@@ -63,17 +63,27 @@ impl Reserve {
 /// Runs a system call, again as long as a signal interrupts it.
 #[inline(always)]
 pub(super) fn retry<T: Copy + PartialEq + From<i8>>(mut call: impl FnMut() -> T) -> io::Result<T> {
-    uninterrupted(|| {
+    loop {
         let value = call();
-        if value == T::from(-1) {
-            return Err(io::Error::last_os_error());
+        if value != T::from(-1) {
+            return Ok(value);
         }
-        Ok(value)
-    })
+        if let Some(error) = failure() {
+            return Err(error);
+        }
+    }
+}
+
+/// The error of the last call, unless a signal interrupted it.
+#[cold]
+#[inline(never)]
+fn failure() -> Option<io::Error> {
+    let error = io::Error::last_os_error();
+    (error.kind() != io::ErrorKind::Interrupted).then_some(error)
 }
 
 /// The same of a call that gives its error itself.
-#[inline(always)]
+#[cfg(any(test, feature = "sim"))]
 pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

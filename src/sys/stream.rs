@@ -6,6 +6,7 @@ use super::fd::{self, retry};
 use super::mem;
 use super::sockopt::{self, StreamKind};
 use crate::address::Address;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -13,21 +14,55 @@ use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::time::Duration;
 
-/// What a read brought.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Read {
-    /// Bytes read; 0 is the end of the stream.
-    pub(crate) len: usize,
-    /// The kernel may have stopped before the end of what is there, so that a short read does not
-    /// mean "drained": on a UNIX socket it stops behind a message that carried descriptors.
-    pub(crate) stopped_early: bool,
-}
+/// What a read brought. One word, so that a read and its result are quick to tell apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Read(usize);
 
 impl Read {
+    /// No buffer is that large.
+    const STOPPED_EARLY: usize = 1 << (usize::BITS - 1);
+
+    pub(crate) fn new(len: usize, stopped_early: bool) -> Read {
+        let flag = if stopped_early {
+            Read::STOPPED_EARLY
+        } else {
+            0
+        };
+        Read(len | flag)
+    }
+
+    /// Bytes read; 0 is the end of the stream.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.0 & !Read::STOPPED_EARLY
+    }
+
+    /// The kernel may have stopped before the end of what is there, so that a short read does not
+    /// mean "drained": on a UNIX socket it stops behind a message that carried descriptors.
+    #[inline]
+    pub(crate) fn stopped_early(self) -> bool {
+        self.0 & Read::STOPPED_EARLY != 0
+    }
+
     /// Into a buffer of `room` bytes: the kernel has no more.
     #[inline]
-    pub(crate) fn is_all(&self, room: usize) -> bool {
-        self.len < room && !self.stopped_early
+    pub(crate) fn is_all(self, room: usize) -> bool {
+        self.0 < room
+    }
+
+    /// The same, and it was not nothing: how much it was.
+    #[inline]
+    pub(crate) fn some_and_all(self, room: usize) -> Option<usize> {
+        (self.0 > 0 && self.is_all(room)).then_some(self.0)
+    }
+}
+
+impl fmt::Debug for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Read")
+            .field("len", &self.len())
+            .field("stopped_early", &self.stopped_early())
+            .finish()
     }
 }
 
@@ -119,10 +154,7 @@ impl Stream {
         match self {
             Stream::Tcp(fd) => {
                 let len = receive(fd, buffer, libc::MSG_DONTWAIT)?;
-                Ok(Read {
-                    len,
-                    stopped_early: false,
-                })
+                Ok(Read::new(len, false))
             }
             Stream::Unix(fd) => receive_message(fd, buffer),
             #[cfg(any(test, feature = "sim"))]
@@ -148,7 +180,7 @@ impl Stream {
             Stream::Tcp(fd) | Stream::Unix(fd) => {
                 let fd = fd.as_raw_fd();
                 // SAFETY: the pointer and the length describe `bytes`.
-                let sent = retry(|| unsafe {
+                let sent = retry(move || unsafe {
                     libc::send(fd, bytes.as_ptr().cast(), bytes.len(), SEND_FLAGS)
                 })?;
                 Ok(sent as usize)
@@ -317,7 +349,7 @@ const MAX_SLICES: usize = 1024;
 fn receive(fd: &OwnedFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (fd, start, length) = (fd.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
     // SAFETY: the pointer and the length describe `buffer`, borrowed mutably through the call.
-    let received = retry(|| unsafe { libc::recv(fd, start.cast(), length, flags) })?;
+    let received = retry(move || unsafe { libc::recv(fd, start.cast(), length, flags) })?;
     Ok(received as usize)
 }
 
@@ -335,10 +367,8 @@ fn receive_message(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Read> {
     let received = retry(|| unsafe { libc::recvmsg(fd.as_raw_fd(), message, libc::MSG_DONTWAIT) })?;
     // SAFETY: `message` points to a live local that nothing else uses.
     let flags = unsafe { (*message).msg_flags };
-    Ok(Read {
-        len: received as usize,
-        stopped_early: flags & libc::MSG_CTRUNC != 0,
-    })
+    let stopped_early = flags & libc::MSG_CTRUNC != 0;
+    Ok(Read::new(received as usize, stopped_early))
 }
 
 fn send_message(fd: &OwnedFd, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {

@@ -155,9 +155,9 @@ fn bytes_and_fin_pass_in_both_kinds() {
             wait_for(&other, libc::POLLIN);
             let peeked = other.peek().unwrap();
             let read = other.read(&mut buffer).unwrap();
-            assert_eq!((peeked, false), (read.len.min(1), read.stopped_early));
-            received.extend(&buffer[..read.len]);
-            if read.len == 0 {
+            assert_eq!((peeked, false), (read.len().min(1), read.stopped_early()));
+            received.extend(&buffer[..read.len()]);
+            if read.len() == 0 {
                 break;
             }
         }
@@ -190,7 +190,7 @@ fn a_reset_is_told_once() {
         drop(server);
         wait_for(&client, libc::POLLIN);
         assert_eq!(errno(consume(&client)), Some(libc::ECONNRESET));
-        assert_eq!(client.read(&mut [0]).unwrap().len, 0);
+        assert_eq!(client.read(&mut [0]).unwrap().len(), 0);
         client.take_error().unwrap();
         client.shutdown_write().expect("nothing is left to end");
     }
@@ -204,8 +204,8 @@ fn a_read_behind_passed_descriptors_is_not_taken_for_drained() {
     one.write(b"after").unwrap();
     let (mut reads, mut buffer) = (Vec::new(), [0; 64]);
     while let Ok(read) = other.read(&mut buffer) {
-        let text = String::from_utf8_lossy(&buffer[..read.len]).into_owned();
-        reads.push((text, read.stopped_early));
+        let text = String::from_utf8_lossy(&buffer[..read.len()]).into_owned();
+        reads.push((text, read.stopped_early()));
     }
     // The buffer is never full, so a read that does not say so would be taken for the last.
     let text: String = reads.iter().map(|(text, _)| text.as_str()).collect();

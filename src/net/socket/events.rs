@@ -2,7 +2,7 @@
 
 use super::Socket;
 use crate::error::Error;
-use crate::net::face::SocketCallback;
+use crate::net::face::{DataCall, SocketCallback};
 use crate::net::handler::Handler;
 use crate::net::listeners::EventKind;
 use crate::net::Lookup;
@@ -55,7 +55,8 @@ impl Socket {
     /// The slice is the loop's one read buffer: who wants to keep bytes copies them. It is never empty, and where it
     /// begins and ends means nothing.
     pub fn on_data(&self, call: impl FnMut(&Socket, &[u8]) + 'static) -> &Self {
-        self.listen(EventKind::Data, false, SocketCallback::Data(Box::new(call)))
+        let call: DataCall = Box::new(call);
+        self.listen(EventKind::Data, false, SocketCallback::Data(Some(call)))
     }
 
     /// As [`on_data`](Socket::on_data), for the next bytes only. The socket goes on flowing afterwards.
@@ -191,9 +192,7 @@ impl Socket {
     pub fn remove_all_listeners(&self, kind: EventKind) -> &Self {
         let face = &mut *self.inner().face.borrow_mut();
         if let Some(socket) = face.socket(self.key()) {
-            let removed = socket
-                .listeners
-                .remove_where(|k, callback| k == kind && !is_pipe(callback));
+            let removed = socket.remove_listeners(kind);
             face.discard(removed);
         }
         self
@@ -202,9 +201,7 @@ impl Socket {
     /// How many listeners of one kind there are, a handler not counted.
     pub fn listener_count(&self, kind: EventKind) -> usize {
         match self.inner().face.borrow_mut().socket(self.key()) {
-            Some(socket) => socket
-                .listeners
-                .count(|k, callback| k == kind && !is_pipe(callback)),
+            Some(socket) => socket.count_listeners(kind),
             None => 0,
         }
     }
@@ -250,8 +247,4 @@ impl Socket {
         }
         self
     }
-}
-
-fn is_pipe(callback: Option<&SocketCallback>) -> bool {
-    matches!(callback, Some(SocketCallback::Pipe(_)))
 }

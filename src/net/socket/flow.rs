@@ -14,6 +14,7 @@ impl Socket {
     /// The peer's leaving is noticed all the same when nothing is unread: `end` comes, and then, unless half-open is
     /// allowed, our side ends. So a server that pauses while it still owes answers wants
     /// [`allow_half_open`](crate::net::ServerOptions::allow_half_open), and calls `end` itself.
+    #[inline(never)]
     pub fn pause(&self) -> &Self {
         self.inner().reactor.borrow_mut().pause(self.key);
         self

@@ -16,7 +16,7 @@ use super::event_loop::Inner;
 use super::face::{PendingCallbacks, WriteCallback};
 use super::{Chunk, ConnectOptions, LoopHandle, SocketOptions, WriteStatus};
 use crate::arena::Key;
-use crate::conn::{Cause, Phase};
+use crate::conn::{Cause, Payload, Phase};
 use crate::error::{Error, Result};
 use crate::reactor::{DialPlan, SocketSource, Target};
 use crate::sys::Stream;
@@ -215,6 +215,11 @@ impl Socket {
         self.key
     }
 
+    /// From now on it is the handle of another socket.
+    pub(super) fn set_key(&mut self, key: Key) {
+        self.key = key;
+    }
+
     fn with<R>(&self, get: impl FnOnce(&SocketSource) -> R) -> Option<R> {
         self.inner().reactor.borrow().socket(self.key).map(get)
     }
@@ -263,7 +268,10 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn write<'a>(&self, data: impl Into<Chunk<'a>>) -> WriteStatus {
-        self.send(data.into(), false)
+        match data.into().into_payload() {
+            Payload::Borrowed(bytes) => self.send_lent(bytes),
+            payload => self.send(payload, false),
+        }
     }
 
     /// As [`write`](Socket::write); `done` is called when these bytes are with the kernel, or with the error that
@@ -275,19 +283,25 @@ impl Socket {
         done: impl FnOnce(&Socket, Result<()>) + 'static,
     ) -> WriteStatus {
         let was_destroyed = self.destroyed();
-        let status = self.send(data.into(), true);
+        let status = self.send(data.into().into_payload(), true);
         let late = (status == WriteStatus::Refused && was_destroyed)
             .then(|| Error::stream_destroyed("write"));
         self.keep_callback(Box::new(done), late, |pending| &mut pending.writes);
         status
     }
 
-    fn send(&self, chunk: Chunk<'_>, callback: bool) -> WriteStatus {
+    /// Bytes that are lent, and nobody waits to hear of them: by far the most frequent.
+    fn send_lent(&self, bytes: &[u8]) -> WriteStatus {
+        let mut reactor = self.inner().reactor.borrow_mut();
+        let status = reactor.write_lent(self.key, bytes);
+        status.unwrap_or(WriteStatus::Refused)
+    }
+
+    fn send(&self, payload: Payload<'_>, callback: bool) -> WriteStatus {
         if self.inner().is_dead() {
             // Nobody is left to drop the bytes later.
             return WriteStatus::Refused;
         }
-        let payload = chunk.into_payload();
         let status = self
             .inner()
             .reactor

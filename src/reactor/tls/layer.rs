@@ -75,7 +75,7 @@ impl Layer {
         }
         let Some(lower) = &mut self.lower else {
             let read = stream.read(wire)?;
-            if read.len == 0 {
+            if read.len() == 0 {
                 self.session.feed_end();
                 return Ok(Pulled {
                     end: true,
@@ -83,8 +83,8 @@ impl Layer {
                 });
             }
             return Ok(Pulled {
-                plain: self.session.feed(&wire[..read.len], plain),
-                wire: read.len,
+                plain: self.session.feed(&wire[..read.len()], plain),
+                wire: read.len(),
                 more: !read.is_all(wire.len()),
                 end: false,
             });

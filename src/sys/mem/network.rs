@@ -228,7 +228,7 @@ impl Network {
             writer.starved = false;
             writer.wake(Edge::Writable);
         }
-        Ok(Read { len, stopped_early })
+        Ok(Read::new(len, stopped_early))
     }
 
     pub(super) fn write(&mut self, id: usize, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {

@@ -42,7 +42,7 @@ fn trace(
             Write(_, text) => stream.write(text.as_bytes()).map(|len| len.to_string()),
             Recv(_) => stream
                 .read(&mut buffer)
-                .map(|read| String::from_utf8_lossy(&buffer[..read.len]).into_owned()),
+                .map(|read| String::from_utf8_lossy(&buffer[..read.len()]).into_owned()),
             Peek(_) => stream.peek().map(|len| len.to_string()),
             _ => stream.take_error().map(|()| String::new()),
         })
@@ -191,9 +191,9 @@ fn readiness_is_told_once_per_edge() {
         one.write(b"ef").unwrap_err().kind(),
         io::ErrorKind::WouldBlock
     );
-    assert_eq!(other.read(&mut [0; 2]).unwrap().len, 2);
+    assert_eq!(other.read(&mut [0; 2]).unwrap().len(), 2);
     assert_eq!(poll(&sim), [writable], "room after a refused write");
-    assert_eq!(other.read(&mut [0; 2]).unwrap().len, 2);
+    assert_eq!(other.read(&mut [0; 2]).unwrap().len(), 2);
     assert_eq!(poll(&sim), [], "more room is no new edge");
 
     drop(one);
@@ -358,8 +358,8 @@ fn receive(stream: &Mem, received: &mut Vec<u8>, trace: &mut String) -> io::Resu
     loop {
         let read = stream.read(&mut buffer)?;
         *trace += &format!("{read:?}\n");
-        received.extend(&buffer[..read.len]);
-        if read.len < buffer.len() && !read.stopped_early {
+        received.extend(&buffer[..read.len()]);
+        if read.len() < buffer.len() && !read.stopped_early() {
             return Ok(());
         }
     }

@@ -28,8 +28,8 @@ fn a_broken_pipe_is_told_to_the_writer_alone() {
     sim.set_faults(Faults::default().broken_pipe(1.0));
     let broken = one.write(b"x").unwrap_err();
     assert_eq!(broken.raw_os_error(), Some(libc::EPIPE));
-    assert_eq!(one.read(&mut [0; 9]).unwrap().len, 6);
-    assert_eq!(one.read(&mut [0; 9]).unwrap().len, 0);
+    assert_eq!(one.read(&mut [0; 9]).unwrap().len(), 6);
+    assert_eq!(one.read(&mut [0; 9]).unwrap().len(), 0);
     let reset = other.read(&mut [0; 9]).unwrap_err();
     assert_eq!(reset.kind(), io::ErrorKind::ConnectionReset);
 }
@@ -51,7 +51,7 @@ fn an_interrupted_call_is_tried_again_and_an_interrupted_wait_is_told() {
     let (one, other) = sim.pair();
     for _ in 0..50 {
         assert_eq!(one.write(b"x").unwrap(), 1);
-        assert_eq!(other.read(&mut [0; 9]).unwrap().len, 1);
+        assert_eq!(other.read(&mut [0; 9]).unwrap().len(), 1);
     }
     let interrupted = |result: io::Result<_>| {
         result.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::Interrupted)

@@ -42,7 +42,7 @@ fn a_connection_is_accepted_and_both_know_each_other() {
     assert_eq!(server.local_address(), at);
     assert_eq!(remote, client.local_address());
     client.write(b"hello").unwrap();
-    assert_eq!(server.read(&mut [0; 9]).unwrap().len, 5);
+    assert_eq!(server.read(&mut [0; 9]).unwrap().len(), 5);
     let nobody = listener.accept().unwrap_err();
     assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
 }

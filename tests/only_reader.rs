@@ -1,0 +1,270 @@
+//! A socket with a single reader has a shorter way from the kernel to its listener: every promise of the long way holds
+//! there, too.
+
+#[path = "common/census.rs"]
+mod census;
+
+use std::cell::{Cell, RefCell};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::rc::Rc;
+use std::time::Duration;
+
+use census::EventLoop;
+use tidewheel::net::{self, EventKind, Handler, Socket};
+
+/// Unwinds without the message of a panic.
+fn boom() -> ! {
+    resume_unwind(Box::new("boom"))
+}
+
+/// Runs until nothing is alive and counts the panics on the way.
+#[track_caller]
+fn run_through(event_loop: &EventLoop) -> usize {
+    let mut panics = 0;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
+            Ok(result) => {
+                result.unwrap();
+                return panics;
+            }
+            Err(payload) if payload.downcast_ref() == Some(&"boom") => panics += 1,
+            Err(payload) => resume_unwind(payload),
+        }
+        assert!(panics < 10_000, "it panics for ever");
+    }
+}
+
+/// What was heard, in order.
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    fn note(&self, who: &str, data: &[u8]) {
+        let text = format!("{who} {}", String::from_utf8_lossy(data));
+        self.0.borrow_mut().push(text);
+    }
+
+    #[track_caller]
+    fn is(&self, expected: &[&str]) {
+        assert_eq!(*self.0.borrow(), expected);
+    }
+}
+
+/// A socket that is sent `chunks`, one in each turn, and then the end.
+fn reader(event_loop: &EventLoop, chunks: &'static [&'static str]) -> Socket {
+    let (reader, writer) = net::pair(event_loop).unwrap();
+    fn send(writer: Socket, mut chunks: std::slice::Iter<'static, &'static str>) {
+        let event_loop = writer.event_loop().clone();
+        // Not in the same turn, for that would be one chunk.
+        event_loop.set_timeout(Duration::ZERO, move |_| match chunks.next() {
+            Some(chunk) => {
+                writer.write(*chunk);
+                send(writer, chunks);
+            }
+            None => writer.end(),
+        });
+    }
+    send(writer, chunks.iter());
+    reader
+}
+
+struct Each<F>(F);
+
+impl<F: FnMut(&Socket, &[u8]) + 'static> Handler for Each<F> {
+    fn on_data(&mut self, socket: &Socket, data: &[u8]) {
+        (self.0)(socket, data);
+    }
+}
+
+/// Both kinds of a reader that runs more than once.
+const FORMS: [fn(&Socket, Box<dyn FnMut(&Socket, &[u8])>); 2] = [
+    |socket, call| {
+        socket.on_data(call);
+    },
+    |socket, call| {
+        socket.set_handler(Each(call));
+    },
+];
+
+#[test]
+fn one_that_panics_hears_what_comes_next() {
+    for listen in FORMS {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let socket = reader(&event_loop, &["a", "b", "c"]);
+        let note = log.clone();
+        listen(
+            &socket,
+            Box::new(move |_, data| {
+                note.note("hears", data);
+                boom();
+            }),
+        );
+        assert_eq!(run_through(&event_loop), 3);
+        log.is(&["hears a", "hears b", "hears c"]);
+    }
+}
+
+#[test]
+fn one_that_adds_another_is_still_the_first() {
+    for panics in [false, true] {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let socket = reader(&event_loop, &["a", "b", "c"]);
+        let (first, mut second) = (log.clone(), Some(log.clone()));
+        socket.on_data(move |socket, data| {
+            first.note("first", data);
+            if let Some(second) = second.take() {
+                socket.on_data(move |_, data| second.note("second", data));
+                if panics {
+                    boom();
+                }
+            }
+        });
+        assert_eq!(run_through(&event_loop), usize::from(panics));
+        log.is(&["first a", "first b", "second b", "first c", "second c"]);
+    }
+}
+
+/// Says when it is dropped.
+struct Noisy(Log);
+
+impl Drop for Noisy {
+    fn drop(&mut self) {
+        self.0.note("dropped", b"");
+    }
+}
+
+#[test]
+fn one_that_removes_itself_hears_no_more_and_is_dropped_when_it_has_returned() {
+    for panics in [false, true] {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let socket = reader(&event_loop, &["a", "b"]);
+        let noisy = Noisy(log.clone());
+        socket.on_data(move |socket, data| {
+            noisy.0.note("first", data);
+            socket.remove_all_listeners(EventKind::Data);
+            let next = noisy.0.clone();
+            socket.on_data(move |_, data| next.note("second", data));
+            noisy.0.note("goes", b"");
+            if panics {
+                boom();
+            }
+        });
+        assert_eq!(run_through(&event_loop), usize::from(panics));
+        log.is(&["first a", "goes ", "dropped ", "second b"]);
+    }
+}
+
+#[test]
+fn a_handler_that_puts_another_in_its_place_is_gone() {
+    for panics in [false, true] {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let socket = reader(&event_loop, &["a", "b"]);
+        let noisy = Noisy(log.clone());
+        socket.set_handler(Each(move |socket: &Socket, data: &[u8]| {
+            noisy.0.note("first", data);
+            let next = noisy.0.clone();
+            socket.set_handler(Each(move |_: &Socket, data: &[u8]| {
+                next.note("second", data);
+            }));
+            noisy.0.note("goes", b"");
+            if panics {
+                boom();
+            }
+        }));
+        assert_eq!(run_through(&event_loop), usize::from(panics));
+        log.is(&["first a", "goes ", "dropped ", "second b"]);
+    }
+}
+
+#[test]
+fn one_that_destroys_its_socket_hears_no_more() {
+    for listen in FORMS {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let socket = reader(&event_loop, &["a", "b"]);
+        let note = log.clone();
+        listen(
+            &socket,
+            Box::new(move |socket, data| {
+                note.note("hears", data);
+                socket.destroy();
+            }),
+        );
+        assert_eq!(run_through(&event_loop), 0);
+        log.is(&["hears a"]);
+    }
+}
+
+#[test]
+fn one_that_is_left_alone_goes_on_hearing() {
+    let event_loop = EventLoop::new().unwrap();
+    let log = Log::default();
+    let socket = reader(&event_loop, &["a", "b", "c"]);
+    let (once, always) = (log.clone(), log.clone());
+    socket.once_data(move |_, data| once.note("once", data));
+    socket.on_data(move |_, data| always.note("always", data));
+    assert_eq!(run_through(&event_loop), 0);
+    log.is(&["once a", "always a", "always b", "always c"]);
+}
+
+/// The end of a pipe and the listeners of `end` are kept in different places, and in one order.
+#[test]
+fn a_pipe_ends_its_destination_in_its_place_among_the_listeners_of_end() {
+    let event_loop = EventLoop::new().unwrap();
+    let log = Log::default();
+    let (to, peer) = net::pair(&event_loop).unwrap();
+    peer.on_data(|_, _| {});
+    let socket = reader(&event_loop, &["a"]);
+    for who in ["before", "after"] {
+        let (note, destination) = (log.clone(), to.clone());
+        socket.on_end(move |_| {
+            let writable = destination.writable().to_string();
+            note.note(who, writable.as_bytes());
+        });
+        if who == "before" {
+            socket.pipe(&to);
+        }
+    }
+    assert_eq!(run_through(&event_loop), 0);
+    log.is(&["before true", "after false"]);
+}
+
+/// All are found ready by one poll, and what the first ones defer runs, and panics, before the turn of the others.
+#[test]
+fn what_panics_between_two_turns_takes_neither_from_the_others() {
+    const SOCKETS: usize = 30;
+    let event_loop = EventLoop::new().unwrap();
+    let heard = Rc::new(Cell::new(0));
+    for _ in 0..SOCKETS {
+        let (socket, writer) = net::pair(&event_loop).unwrap();
+        let heard = Rc::clone(&heard);
+        socket.on_data(move |socket, _| {
+            heard.set(heard.get() + 1);
+            socket.write_then("x", |_, _| boom());
+        });
+        writer.on_data(|_, _| {});
+        writer.end_with("x");
+    }
+    assert_eq!(run_through(&event_loop), SOCKETS);
+    assert_eq!(heard.get(), SOCKETS);
+}
+
+/// A post runs between the poll, which tells of each readiness once, and the turns of those that it has found.
+#[test]
+fn a_post_that_panics_loses_no_readiness() {
+    let event_loop = EventLoop::new().unwrap();
+    let remote = event_loop.remote();
+    let heard = Rc::new(Cell::new(false));
+    let (socket, writer) = net::pair(&event_loop).unwrap();
+    let told = Rc::clone(&heard);
+    socket.on_data(move |_, _| told.set(true));
+    writer.end_with("x");
+    remote.post(|_| boom()).unwrap();
+    drop(remote);
+    assert_eq!(run_through(&event_loop), 1);
+    assert!(heard.get());
+}
