@@ -2,33 +2,46 @@
 
 use std::io;
 
-use crate::client::{Child, Clients};
+use crate::client::{raise_descriptor_limit, Child, Clients};
 use crate::record::Record;
 use crate::{affordable, spread_out};
 
-/// Keeps the processor time of a message among many, as a ratio to that among few, round by round: ours, and that of bare
-/// mio, which shows what of it is the kernel's.
+const SERVERS: [(&str, &str); 2] = [("pipe", "tidewheel (pipe)"), ("bare", "raw mio")];
+
+/// Keeps the processor time of a message among many, as a ratio to that among few: ours, and that of bare mio, which shows
+/// what of it is the kernel's.
 pub fn record() {
-    let (many, active) = affordable();
     let mut record = Record::new("many_idle", false);
-    for (server, peer) in [("pipe", "tidewheel (pipe)"), ("bare", "raw mio")] {
-        match ratios(server, many, active) {
-            Ok(ratios) => {
+    match ratios() {
+        Ok(ratios) => {
+            for ((_, peer), ratios) in SERVERS.iter().zip(ratios) {
                 let case = "1 k active of 9 k, to 1 k all active";
                 record.row(case, peer, "processor time per message", &ratios, &[]);
             }
-            Err(error) => return println!("processor time: not measured, {error}"),
         }
+        Err(error) => return println!("processor time: not measured, {error}"),
     }
     record.write();
 }
 
-fn ratios(server: &str, many: usize, active: usize) -> io::Result<Vec<f64>> {
-    const ROUNDS: usize = 7;
-    let mut few = Stand::new(server, active, active)?;
-    let mut many = Stand::new(server, many, active)?;
-    let mut round = |_| Ok(many.nanos()? / few.nanos()?);
-    (0..ROUNDS).map(&mut round).collect()
+/// Round by round, all of them in each: the machine is not always equally fast.
+fn ratios() -> io::Result<[Vec<f64>; 2]> {
+    const ROUNDS: usize = 15;
+    let (many, active) = affordable();
+    // There are two with many at a time.
+    let many = many.min((raise_descriptor_limit() / 2).saturating_sub(active + 50));
+    let mut stands = Vec::new();
+    for (server, _) in SERVERS {
+        let few = Stand::new(server, active, active)?;
+        stands.push((few, Stand::new(server, many, active)?));
+    }
+    let mut ratios = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for ((few, many), ratios) in stands.iter_mut().zip(&mut ratios) {
+            ratios.push(many.nanos()? / few.nanos()?);
+        }
+    }
+    Ok(ratios)
 }
 
 struct Stand {
