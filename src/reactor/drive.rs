@@ -347,18 +347,11 @@ impl Reactor {
             return;
         };
         socket.vain_wakeups = 0;
-        let given_up = socket.registered == Registered::Write;
-        socket.ready.readable |= given_up;
-        let has_work = socket.ready.readable || socket.conn.has_write_error();
-        // What TLS has decrypted already may wait as well.
-        #[cfg(feature = "tls")]
-        let has_work = has_work || socket.tls.is_some();
-        if given_up {
+        if socket.registered == Registered::Write {
+            socket.ready.readable = true;
             self.register(key, Registered::ReadWrite);
         }
-        if has_work {
-            self.schedule(key);
-        }
+        self.schedule(key);
     }
 
     /// Registers a socket for `wanted`. A kernel that cannot is an error of that socket.
