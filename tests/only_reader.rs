@@ -136,45 +136,28 @@ impl Drop for Noisy {
 }
 
 #[test]
-fn one_that_removes_itself_hears_no_more_and_is_dropped_when_it_has_returned() {
-    for panics in [false, true] {
+fn one_that_puts_another_in_its_place_is_dropped_when_it_has_returned() {
+    for (listen, panics) in FORMS
+        .into_iter()
+        .flat_map(|form| [(form, false), (form, true)])
+    {
         let event_loop = EventLoop::new().unwrap();
         let log = Log::default();
         let socket = reader(&event_loop, &["a", "b"]);
         let noisy = Noisy(log.clone());
-        socket.on_data(move |socket, data| {
-            noisy.0.note("first", data);
-            socket.remove_all_listeners(EventKind::Data);
-            let next = noisy.0.clone();
-            socket.on_data(move |_, data| next.note("second", data));
-            noisy.0.note("goes", b"");
-            if panics {
-                boom();
-            }
-        });
-        assert_eq!(run_through(&event_loop), usize::from(panics));
-        log.is(&["first a", "goes ", "dropped ", "second b"]);
-    }
-}
-
-#[test]
-fn a_handler_that_puts_another_in_its_place_is_gone() {
-    for panics in [false, true] {
-        let event_loop = EventLoop::new().unwrap();
-        let log = Log::default();
-        let socket = reader(&event_loop, &["a", "b"]);
-        let noisy = Noisy(log.clone());
-        socket.set_handler(Each(move |socket: &Socket, data: &[u8]| {
-            noisy.0.note("first", data);
-            let next = noisy.0.clone();
-            socket.set_handler(Each(move |_: &Socket, data: &[u8]| {
-                next.note("second", data);
-            }));
-            noisy.0.note("goes", b"");
-            if panics {
-                boom();
-            }
-        }));
+        listen(
+            &socket,
+            Box::new(move |socket, data| {
+                noisy.0.note("first", data);
+                socket.remove_all_listeners(EventKind::Data);
+                let next = noisy.0.clone();
+                listen(socket, Box::new(move |_, data| next.note("second", data)));
+                noisy.0.note("goes", b"");
+                if panics {
+                    boom();
+                }
+            }),
+        );
         assert_eq!(run_through(&event_loop), usize::from(panics));
         log.is(&["first a", "goes ", "dropped ", "second b"]);
     }
