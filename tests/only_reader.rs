@@ -5,12 +5,14 @@
 mod census;
 
 use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use census::EventLoop;
-use tidewheel::net::{self, EventKind, Handler, Socket};
+use tidewheel::net::{self, EventKind, Handler, Socket, SocketOptions};
 
 /// Unwinds without the message of a panic.
 fn boom() -> ! {
@@ -20,11 +22,14 @@ fn boom() -> ! {
 /// Runs until nothing is alive and counts the panics on the way.
 #[track_caller]
 fn run_through(event_loop: &EventLoop) -> usize {
+    let deadline = event_loop.set_timeout(Duration::from_secs(30), |_| panic!("stuck"));
+    deadline.unref();
     let mut panics = 0;
     loop {
         match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
             Ok(result) => {
                 result.unwrap();
+                deadline.clear();
                 return panics;
             }
             Err(payload) if payload.downcast_ref() == Some(&"boom") => panics += 1,
@@ -222,23 +227,27 @@ fn what_panics_between_two_turns_takes_neither_from_the_others() {
     const SOCKETS: usize = 30;
     let event_loop = EventLoop::new().unwrap();
     let heard = Rc::new(Cell::new(0));
-    let mut writers = Vec::new();
+    let mut peers = Vec::new();
     for _ in 0..SOCKETS {
-        let (socket, writer) = net::pair(&event_loop).unwrap();
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let options = SocketOptions::default();
+        let socket = Socket::from_fd(&event_loop, ours.into(), options).unwrap();
         let heard = Rc::clone(&heard);
         socket.on_data(move |socket, _| {
             heard.set(heard.get() + 1);
-            socket.write_then("x", |_, _| boom());
+            socket.write_then("x", |socket, _| {
+                socket.destroy();
+                boom()
+            });
         });
-        writer.on_data(|_, _| {});
-        writers.push(writer);
+        peers.push(peer);
     }
     // What has a new listener is looked at in any case: that is over.
     for _ in 0..2 {
         event_loop.turn(Some(Duration::ZERO)).unwrap();
     }
-    for writer in writers {
-        writer.end_with("x");
+    for peer in &mut peers {
+        peer.write_all(b"x").unwrap();
     }
     assert_eq!(run_through(&event_loop), SOCKETS);
     assert_eq!(heard.get(), SOCKETS);
