@@ -7,7 +7,7 @@ mod common;
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::process::{self, Child, Command, Stdio};
-use std::{env, fs, thread};
+use std::{env, thread};
 
 use common::bench::Bench;
 use common::client::{Group, Kind, Limit, Load};
@@ -138,15 +138,8 @@ impl Server {
         Server { child, place }
     }
 
-    /// Bytes of memory, counted by pages and not estimated.
     fn resident(&self) -> u64 {
-        let path = format!("/proc/{}/smaps_rollup", self.child.id());
-        let text = fs::read_to_string(path).expect("memory of the server");
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        1024 * kib
-            .and_then(|kib| kib.parse::<u64>().ok())
-            .expect("a figure")
+        sys::resident(self.child.id())
     }
 }
 

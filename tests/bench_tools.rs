@@ -52,7 +52,7 @@ fn a_record_is_json() {
         "{\"bench\": \"ping_pong\", \"quick\": true, \"rows\": [\n",
         "  {\"case\": \"tcp \\\"50\\\"\", \"peer\": \"tokio\", \"metric\": \"msgs/s\", ",
         "\"median\": 2, \"min\": 1, \"max\": 3, ",
-        "\"ratio_to_epoll\": 0.75, \"ratio_min\": 0.5, \"ratio_max\": 1},\n",
+        "\"ratio\": 0.75, \"ratio_min\": 0.5, \"ratio_max\": 1},\n",
         "  {\"case\": \"tcp\", \"peer\": \"tokio\", \"metric\": \"bytes\", ",
         "\"median\": 54.5, \"min\": 54.5, \"max\": 54.5}\n]}\n",
     );

@@ -7,7 +7,7 @@
 pub mod bench;
 pub mod churn;
 pub mod client;
-mod machine;
+pub mod machine;
 pub mod mode;
 mod on_tidewheel;
 mod on_tokio;

@@ -1,8 +1,8 @@
 //! What a bench measured, kept as JSON in `target/bench-results/<bench>.json`, from which the tables of RESULTS.md are
 //! made.
 //!
-//! A row is one peer in one case: the median and the spread of its samples and, where there is a raw epoll to compare
-//! with, of the ratios to it, each taken within one round.
+//! A row is one peer in one case: the median and the spread of its samples and, where there is a peer to compare with,
+//! raw epoll as a rule, of the ratios to it, each taken within one round.
 #![allow(dead_code)]
 
 use std::fmt::Write;
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Record {
     bench: &'static str,
     quick: bool,
+    /// The peer that ratios are to.
+    reference: &'static str,
     rows: Vec<String>,
 }
 
@@ -26,14 +28,20 @@ pub struct Spread {
 
 impl Record {
     pub fn new(bench: &'static str, quick: bool) -> Record {
+        Record::beside(bench, quick, "raw epoll")
+    }
+
+    /// Of a bench whose ratios are to another peer than raw epoll.
+    pub fn beside(bench: &'static str, quick: bool, reference: &'static str) -> Record {
         Record {
             bench,
             quick,
+            reference,
             rows: Vec::new(),
         }
     }
 
-    /// One row. Without `ratios` nothing is said of raw epoll.
+    /// One row. Without `ratios` nothing is said of the reference.
     pub fn row(&mut self, case: &str, peer: &str, metric: &str, samples: &[f64], ratios: &[f64]) {
         let Spread { median, min, max } = Spread::of(samples);
         let mut row = format!(
@@ -46,7 +54,7 @@ impl Record {
             let Spread { median, min, max } = Spread::of(ratios);
             let _ = write!(
                 row,
-                ", \"ratio_to_epoll\": {median}, \"ratio_min\": {min}, \"ratio_max\": {max}"
+                ", \"ratio\": {median}, \"ratio_min\": {min}, \"ratio_max\": {max}"
             );
         }
         self.rows.push(row + "}");
@@ -62,9 +70,14 @@ impl Record {
     }
 
     pub fn to_json(&self) -> String {
-        let Record { bench, quick, rows } = self;
+        let Record {
+            bench,
+            quick,
+            reference,
+            rows,
+        } = self;
         let rows = rows.join(",\n  ");
-        format!("{{\"bench\": \"{bench}\", \"quick\": {quick}, \"rows\": [\n  {rows}\n]}}\n")
+        format!("{{\"bench\": \"{bench}\", \"quick\": {quick}, \"reference\": \"{reference}\", \"rows\": [\n  {rows}\n]}}\n")
     }
 }
 

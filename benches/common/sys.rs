@@ -236,16 +236,7 @@ impl ThreadClock {
     }
 
     pub fn read(self) -> Duration {
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the time is written to a variable of ours. The thread lives: servers run until the process ends.
-        check(
-            unsafe { libc::clock_gettime(self.clock, &mut time) },
-            "clock",
-        );
-        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+        read_clock(self.clock)
     }
 
     /// Ticks of the system that were spent in the program and in the kernel.
@@ -260,6 +251,45 @@ impl ThreadClock {
             .map(|it| it.parse().unwrap_or(0));
         (times.next().unwrap_or(0), times.next().unwrap_or(0))
     }
+}
+
+/// The processor time of another process, all its threads together.
+#[derive(Clone, Copy)]
+pub struct ProcessClock(libc::clockid_t);
+
+impl ProcessClock {
+    pub fn of(process: u32) -> ProcessClock {
+        let mut clock = 0;
+        // SAFETY: the number is written to a variable of ours.
+        let result = unsafe { libc::clock_getcpuclockid(process as libc::pid_t, &mut clock) };
+        assert_eq!(result, 0, "no clock of a process");
+        ProcessClock(clock)
+    }
+
+    pub fn read(self) -> Duration {
+        read_clock(self.0)
+    }
+}
+
+fn read_clock(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the time is written to a variable of ours. What the clock is of lives: servers run until they are ended.
+    check(unsafe { libc::clock_gettime(clock, &mut time) }, "clock");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Bytes of memory that a process has, counted by pages and not estimated.
+pub fn resident(process: u32) -> u64 {
+    let path = format!("/proc/{process}/smaps_rollup");
+    let text = fs::read_to_string(path).expect("memory of the process");
+    let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+    let kib = line.and_then(|line| line.split_whitespace().next());
+    1024 * kib
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .expect("a figure")
 }
 
 /// Raises the limit of open descriptors as far as one may, and tells it.

@@ -26,6 +26,8 @@ pub struct Data {
 pub struct Bench {
     pub name: String,
     pub quick: bool,
+    /// The peer that ratios are to.
+    pub reference: String,
     pub rows: Vec<Row>,
 }
 
@@ -35,7 +37,7 @@ pub struct Row {
     pub peer: String,
     pub metric: String,
     pub value: Spread,
-    /// To raw epoll.
+    /// To the reference of its bench.
     pub ratio: Option<Spread>,
 }
 
@@ -108,6 +110,7 @@ impl Bench {
         Some(Bench {
             name: file["bench"].as_str()?.into(),
             quick: file["quick"] == true,
+            reference: file["reference"].as_str()?.into(),
             rows: file["rows"]
                 .as_array()?
                 .iter()
@@ -125,7 +128,7 @@ impl Row {
             peer: text("peer")?,
             metric: text("metric")?,
             value: Spread::of(row, ["median", "min", "max"])?,
-            ratio: Spread::of(row, ["ratio_to_epoll", "ratio_min", "ratio_max"]),
+            ratio: Spread::of(row, ["ratio", "ratio_min", "ratio_max"]),
         })
     }
 }

@@ -13,6 +13,7 @@ mod machine;
 mod markdown;
 mod picture;
 mod targets;
+mod tls;
 
 #[path = "../common/record.rs"]
 mod record;

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::{Map, Value};
 
 use super::data::{Bench, Data, Row};
-use super::targets::{self, Aim};
-use super::{machine, picture};
+use super::targets::{self, Aim, Target};
+use super::{machine, picture, tls};
 
 const HEAD: &str = "# Results
 
@@ -27,7 +27,9 @@ pub fn page(data: &Data) -> String {
     page += "## Machine\n\n";
     page += &machine::describe();
     page += "\n## Targets\n\n";
-    page += &target_table(data);
+    page += &target_table(&targets::all(data), TARGETS);
+    page.push('\n');
+    page += &target_table(&tls::targets(data), TLS_TARGETS);
     for (unix, title) in [
         (false, "Whole servers, TCP"),
         (true, "Whole servers, UNIX sockets"),
@@ -42,12 +44,17 @@ pub fn page(data: &Data) -> String {
     page
 }
 
-fn target_table(data: &Data) -> String {
-    let mut table = String::from(
-        "Ratios are to raw epoll in the same run, medians. Two figures are `pipe` and `on_data` with `write`.\n\n\
-         | what | target | bound | measured | | from |\n|---|---|---|---|---|---|\n",
+const TARGETS: &str =
+    "Ratios are to raw epoll in the same run, medians. Two figures are `pipe` and `on_data` with `write`.";
+
+const TLS_TARGETS: &str =
+    "Under TLS: ratios to tokio-rustls and, behind the stroke, to Node in the same run, medians.";
+
+fn target_table(targets: &[Target], about: &str) -> String {
+    let mut table = format!(
+        "{about}\n\n| what | target | bound | measured | | from |\n|---|---|---|---|---|---|\n"
     );
-    for target in targets::all(data) {
+    for target in targets {
         let (sign, aim, bound) = match target.aim {
             Aim::AtLeast(aim, bound) => (">=", aim, bound),
             Aim::AtMost(aim, bound) => ("<=", aim, bound),
@@ -210,9 +217,9 @@ fn rows(bench: &Bench) -> String {
             text,
             "\n{metric}: median (range){}\n\n| case | {} |\n|---{}|",
             if rows.iter().any(|row| row.ratio.is_some()) {
-                ", and its ratio to raw epoll"
+                format!(", and its ratio to {}", bench.reference)
             } else {
-                ""
+                String::new()
             },
             peers.join(" | "),
             "|---".repeat(peers.len()),
