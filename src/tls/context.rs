@@ -292,11 +292,7 @@ impl ServerSide {
             return;
         }
         let mut config = ServerConfig::clone(&self.bare);
-        config.ticketer = Arc::new(Ticketer {
-            keys: Arc::clone(keys),
-            binding: self.binding,
-            lifetime: lifetime.min(LONGEST),
-        });
+        config.ticketer = Arc::new(Ticketer::new(keys, self.binding, lifetime.min(LONGEST)));
         config.send_tls13_tickets = TICKETS;
         self.config = Arc::new(config);
     }

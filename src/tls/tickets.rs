@@ -1,10 +1,11 @@
 //! Tickets: sessions that a server hands to its clients to keep, sealed with a key that only servers have.
 //!
 //! A ticket is the name of its key, a salt, and the session under a key made of both for this ticket alone, so that one
-//! key serves any number of tickets. It opens only for the context it was made for, and only for a time.
+//! key serves any number of tickets. It opens only for the context it was made for, and only for a time. Taking a session of
+//! TLS 1.2 up makes no new secret: its ticket is sealed again, but with the time it has, or it would live for ever.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_256_GCM};
@@ -12,7 +13,7 @@ use ring::hkdf::{Salt, HKDF_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
 
-use super::binding::Binding;
+use super::binding::{Binding, Parts};
 use super::stored::{is_fresh, now};
 use crate::error::{Code, Error, Result};
 
@@ -21,6 +22,9 @@ pub(crate) const KEYS: usize = 48;
 const NAME: usize = 16;
 const SALT: usize = 32;
 const STAMP: usize = 8;
+
+/// What rustls writes last of a session: when it was last used, and a number that it draws then.
+const LAST_USE: usize = 8 + 4;
 
 /// For how long keys are in use that nobody but this process knows, if tickets do not live longer.
 const ROLL: Duration = Duration::from_secs(60 * 60);
@@ -95,7 +99,7 @@ impl TicketKeys {
         known.find(|keys| keys[..NAME] == *name).copied()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Current> {
+    fn lock(&self) -> MutexGuard<'_, Current> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,9 +123,40 @@ impl fmt::Debug for TicketKeys {
 /// Makes and opens the tickets of one context of one server.
 #[derive(Debug)]
 pub(crate) struct Ticketer {
-    pub(crate) keys: Arc<TicketKeys>,
-    pub(crate) binding: Binding,
-    pub(crate) lifetime: Duration,
+    keys: Arc<TicketKeys>,
+    binding: Binding,
+    lifetime: Duration,
+    /// When the session that was opened last was made, and which one that is: if it is taken up it is sealed again at
+    /// once.
+    opened: Mutex<Option<([u8; STAMP], Binding)>>,
+}
+
+impl Ticketer {
+    pub(crate) fn new(keys: &Arc<TicketKeys>, binding: Binding, lifetime: Duration) -> Ticketer {
+        Ticketer {
+            keys: Arc::clone(keys),
+            binding,
+            lifetime,
+            opened: Mutex::default(),
+        }
+    }
+
+    /// When the session `plain` was made.
+    fn stamp_of(&self, plain: &[u8]) -> [u8; STAMP] {
+        let opened = self.opened().take();
+        let same = opened.filter(|(_, session)| *session == identity(plain));
+        same.map_or_else(|| now().to_be_bytes(), |(stamp, _)| stamp)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Option<([u8; STAMP], Binding)>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same for the same session, whenever it is used.
+fn identity(plain: &[u8]) -> Binding {
+    let lasting = plain.len().saturating_sub(LAST_USE);
+    Binding::of(Parts::of("session in a ticket").add(&plain[..lasting]))
 }
 
 impl ProducesTickets for Ticketer {
@@ -140,7 +175,7 @@ impl ProducesTickets for Ticketer {
         let mut ticket = Vec::with_capacity(NAME + SALT + STAMP + plain.len() + 16);
         ticket.extend_from_slice(&keys[..NAME]);
         ticket.extend_from_slice(&salt);
-        ticket.extend_from_slice(&now().to_be_bytes());
+        ticket.extend_from_slice(&self.stamp_of(plain));
         ticket.extend_from_slice(plain);
         let (_, sealed) = ticket.split_at_mut(NAME + SALT);
         let tag = key
@@ -160,7 +195,11 @@ impl ProducesTickets for Ticketer {
             .open_in_place(only_nonce(), Aad::empty(), &mut sealed)
             .ok()?;
         let (made, plain) = opened.split_at_checked(STAMP)?;
-        is_fresh(made, self.lifetime).then(|| plain.to_vec())
+        if !is_fresh(made, self.lifetime) {
+            return None;
+        }
+        *self.opened() = Some((made.try_into().ok()?, identity(plain)));
+        Some(plain.to_vec())
     }
 }
 
@@ -199,15 +238,11 @@ fn no_randomness() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::binding::Parts;
     use super::*;
 
     fn ticketer(keys: &Arc<TicketKeys>, context: &str) -> Ticketer {
-        Ticketer {
-            keys: Arc::clone(keys),
-            binding: Binding::of(Parts::of(context)),
-            lifetime: Duration::from_secs(300),
-        }
+        let binding = Binding::of(Parts::of(context));
+        Ticketer::new(keys, binding, Duration::from_secs(300))
     }
 
     #[test]

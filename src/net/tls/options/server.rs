@@ -96,8 +96,9 @@ impl TlsOptions {
     }
 
     /// For how long a session may be taken up again after the connection that made it (`sessionTimeout`), be it in a
-    /// ticket or kept by the program; seven days at most for tickets. A connection that takes one up gets new ones,
-    /// with a time of their own. Zero: no session may be taken up. Default: 300 seconds.
+    /// ticket or kept by the program; seven days at most for tickets. Under TLS 1.3 a connection that takes one up gets
+    /// new ones, with secrets and a time of their own; under TLS 1.2 it goes on with the same one, which has the time
+    /// it had. Zero: no session may be taken up. Default: 300 seconds.
     pub fn session_timeout(mut self, timeout: Duration) -> Self {
         self.session_timeout = timeout;
         self

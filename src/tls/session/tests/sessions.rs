@@ -1,6 +1,7 @@
 //! Sessions that are taken up again, by tickets and by what a program has kept.
 
 use super::*;
+use crate::tls::tickets::TicketKeys;
 
 pub(super) const LONG: Duration = Duration::from_secs(300);
 
@@ -300,4 +301,31 @@ fn sessions_live_for_their_time() {
             assert!(met.pair.client.session.session().is_none());
         }
     }
+}
+
+#[test]
+fn a_ticket_of_tls_1_2_is_renewed_with_the_time_it_has() {
+    let mut place = Place::new(TlsVersion::V1_2, false);
+    let lifetime = Duration::from_millis(400);
+    let short = ServerWishes {
+        session_timeout: lifetime,
+        tickets: Some(TicketKeys::given(&[3; 48]).unwrap()),
+        ..wishes()
+    };
+    place.serve(&short, false);
+    let begun = std::time::Instant::now();
+    let mut newest = place.meet(None).session().clone();
+    let mut renewed = 0;
+    loop {
+        // Others come between.
+        place.meet(None);
+        let met = place.meet(Some(&newest));
+        if !met.reused {
+            break;
+        }
+        assert!(begun.elapsed() < 3 * lifetime, "it goes on for ever");
+        newest = met.pair.client.session.session().unwrap().clone();
+        renewed += 1;
+    }
+    assert!(begun.elapsed() >= lifetime && renewed > 0);
 }
