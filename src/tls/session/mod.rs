@@ -332,7 +332,8 @@ impl Session {
     /// There is something to send.
     pub(crate) fn wants_write(&self) -> bool {
         let holds = self.identity == Identity::Asked || self.stapled.is_some();
-        if self.mute || holds || self.awaits_keeper() {
+        // Why it failed the peer may hear at once.
+        if self.mute || holds && !self.failed || self.awaits_keeper() {
             return false;
         }
         match &self.state {

@@ -157,3 +157,21 @@ fn the_issuer_is_told_if_it_is_known() {
         own.certs = vec![(chained.cert + &ca.pem()).into()];
     });
 }
+
+#[test]
+fn a_server_that_is_not_trusted_hears_so_whatever_it_has_stapled() {
+    for version in VERSIONS {
+        let mut place = Place::new(version);
+        let from = ingredients(None, Some(&Authority::new("b").pem()));
+        place.context = SecureContext::make(&only(version, from)).unwrap();
+        for client_asks in [false, true] {
+            let mut pair = place.pair(client_asks, false, false);
+            pair.run();
+            let told = (
+                "UNABLE_TO_VERIFY_LEAF_SIGNATURE".to_owned(),
+                Code::TlsAlertUnknownCa.to_string(),
+            );
+            assert_eq!(pair.news(), told, "{version} {client_asks}");
+        }
+    }
+}
