@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
@@ -20,8 +21,8 @@ const MOST: usize = 8;
 /// [`TlsConnectOptions::session`](crate::tls::TlsConnectOptions::session) takes it. A clone is the same session.
 ///
 /// It is good for the same host under the same options: the same names, keys, `ca` and versions, the same
-/// `reject_unauthorized`, and a check of the identity or none as before. Under any others, and when the server does not
-/// know it any more, the handshake is a full one, which is no error.
+/// `reject_unauthorized`, and a check of the identity or none as before. Under any others, when the server does not know
+/// it any more, and when the server's certificate has expired since, the handshake is a full one, which is no error.
 ///
 /// One of TLS 1.3 is good for one connection, as the protocol advises: the first that uses it. Each connection brings
 /// new ones. One of TLS 1.2 is good for any number, for as long as the server likes.
@@ -75,6 +76,8 @@ struct Kept {
     host: String,
     name: ServerName<'static>,
     group: Option<NamedGroup>,
+    /// Until when the server's certificate is good.
+    until: Option<SystemTime>,
 }
 
 enum Value {
@@ -92,15 +95,18 @@ impl Session {
         }
     }
 
-    /// The context to go on with, if a connection to `host` that would have `side` may take the session up.
+    /// The context to go on with, if a connection to `host` that would have `side` may take the session up at `now`.
     pub(crate) fn side_for(
         &self,
         side: &ClientSide,
         host: &str,
         name: &ServerName<'_>,
+        now: SystemTime,
     ) -> Option<ClientSide> {
         let kept = &*self.0;
-        let fits = kept.side.binding == side.binding && kept.host == host && kept.name == *name;
+        let fits = kept.side.binding == side.binding
+            && (kept.host == host && kept.name == *name)
+            && kept.until.is_none_or(|until| now <= until);
         fits.then(|| kept.side.clone())
     }
 }
@@ -135,11 +141,17 @@ impl Store {
         })
     }
 
-    /// What is new since the last call, of a connection to `host` with `side`.
+    /// Something is.
+    pub(crate) fn has_made(&self) -> bool {
+        !self.made().values.is_empty()
+    }
+
+    /// What is new since the last call, of a connection to `host` with `side`, whose certificate is good until `until`.
     pub(crate) fn take_made(
         &self,
         side: &ClientSide,
         host: &(String, ServerName<'static>),
+        until: Option<SystemTime>,
     ) -> Vec<Session> {
         let mut made = self.made();
         let group = made.group;
@@ -150,6 +162,7 @@ impl Store {
                 host: host.0.clone(),
                 name: host.1.clone(),
                 group,
+                until,
             }))
         });
         sessions.collect()

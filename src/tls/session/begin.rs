@@ -213,8 +213,8 @@ impl Session {
             self.secure = true;
             if !asks && !self.rejects() {
                 self.unauthorized = self.chain_fault().or_else(|| self.name_fault());
-            } else if !self.is_client() && self.rejects() && self.is_reused() {
-                // It was let in before, and nobody has looked since.
+            } else if self.rejects() && self.is_reused() {
+                // It was trusted before, and nobody has looked since.
                 if let Some(error) = self.chain_fault() {
                     self.mute = true;
                     self.fail(error);

@@ -1,7 +1,7 @@
 //! Sessions that are taken up again: what a server asks and tells its program of them, and what a client keeps.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::Resumption;
 use rustls::{HandshakeKind, ServerConfig};
@@ -82,7 +82,7 @@ impl Keeping {
     /// The session of the plan goes on with its own context, if it may be taken up.
     pub(super) fn of_client(plan: &mut ClientPlan) -> Keeping {
         let offered = plan.session.take().and_then(|session| {
-            let side = session.side_for(&plan.side, &plan.host, &plan.name)?;
+            let side = session.side_for(&plan.side, &plan.host, &plan.name, SystemTime::now())?;
             Some((session, side))
         });
         let session = offered.map(|(session, side)| {
@@ -275,6 +275,12 @@ impl Session {
         let is_short = self
             .common_ref()
             .is_some_and(|common| common.handshake_kind() == Some(HandshakeKind::Resumed));
+        let until = match self.keeping.as_deref() {
+            Some(Keeping::Client(client)) if client.store.has_made() => {
+                self.certificates().first().map(Certificate::valid_to)
+            }
+            _ => None,
+        };
         match (self.keeping.as_deref_mut(), &self.host) {
             (Some(Keeping::Server(server)), _) => {
                 let made = server
@@ -288,7 +294,7 @@ impl Session {
                 server.made.extend(made);
             }
             (Some(Keeping::Client(client)), Some(host)) => {
-                for session in client.store.take_made(&client.side, host) {
+                for session in client.store.take_made(&client.side, host, until) {
                     client.newest = Some(session.clone());
                     // In TLS 1.2 it is the old one, perhaps with a new ticket.
                     let is_new = !is_short || session.protocol() == crate::tls::TlsVersion::V1_3;

@@ -73,8 +73,8 @@ impl TlsConnectOptions {
     }
 
     /// A session to take up, of an earlier connection to the same host under the same options (`session`); see
-    /// [`Session`]. Without one the handshake is a full one. What is checked is what was checked then, and the
-    /// program's own check of the identity, which runs again.
+    /// [`Session`]. Without one the handshake is a full one. The certificates of then are checked again, by the dates and
+    /// lists of now, and the program's own check of the identity runs again; Node does neither.
     pub fn session(mut self, session: &Session) -> Self {
         self.session = Some(session.clone());
         self

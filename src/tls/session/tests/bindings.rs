@@ -126,6 +126,27 @@ fn a_client_takes_up_a_session_only_under_what_it_was_made_with() {
 }
 
 #[test]
+fn a_session_is_not_offered_longer_than_the_certificate_is_good() {
+    for version in VERSIONS {
+        let mut place = Place::new(version, false);
+        let met = place.meet(None);
+        let until = met.pair.client.session.certificates()[0].valid_to();
+        let name = ServerName::try_from("localhost").unwrap();
+        for (now, offered) in [(until, true), (until + Duration::from_secs(1), false)] {
+            let wishes = ClientWishes {
+                reject: true,
+                own_identity: false,
+                send_name: true,
+                alpn: Vec::new(),
+            };
+            let side = place.context.client(&wishes).unwrap();
+            let found = met.session().side_for(&side, "localhost", &name, now);
+            assert_eq!(found.is_some(), offered, "{version}");
+        }
+    }
+}
+
+#[test]
 fn the_programs_own_opinion_is_asked_for_again() {
     let own = ClientWishes {
         reject: true,
@@ -231,5 +252,35 @@ fn the_context_is_chosen_first_and_then_the_session() {
         session.answer_session(Ok(None));
         session.session_is_kept();
         assert_eq!(session.wants(), None);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_trusted_any_more_is_not_by_a_session() {
+    for version in VERSIONS {
+        for own_identity in [false, true] {
+            let wishes = ClientWishes {
+                reject: true,
+                own_identity,
+                send_name: true,
+                alpn: Vec::new(),
+            };
+            let mut place = Place::new(version, false);
+            let mut pair = place.pair_with(None, &wishes);
+            pair.run();
+            let session = place.end(pair).session().clone();
+            let from = ingredients(None, Some(&Authority::new("b").pem()));
+            let other = SecureContext::make(&from).unwrap().client(&wishes).unwrap();
+            let mut pair = place.pair_with(Some(&session), &wishes);
+            pair.client.session.verifier = Some(other.verifier);
+            pair.run();
+            let news = pair.client.news();
+            assert!(
+                news.ends_with("UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
+                "{version}: {news}"
+            );
+            assert!(!pair.client.session.is_secure());
+            assert!(!pair.server.session.is_secure(), "it has heard nothing");
+        }
     }
 }
