@@ -21,6 +21,8 @@ mod certs;
 mod cuts;
 #[path = "tls/data.rs"]
 mod data;
+#[path = "tls/false_start.rs"]
+mod false_start;
 #[path = "tls/handshakes.rs"]
 mod handshakes;
 #[path = "tls/load.rs"]

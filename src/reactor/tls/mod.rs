@@ -421,10 +421,12 @@ impl Reactor {
 
 /// What a server has to send is of TLS alone, tickets mostly. A client that has said something already may have said all
 /// it had to say, and be gone: the answer of its kernel would be a reset, and what it said and is still on its way
-/// lost. So it goes with the first answer, or our end; and to one that is silent at once.
+/// lost. So it goes with the first answer, or our end; and to one that is silent at once. The end of a handshake of
+/// TLS 1.2 does not wait: its client may speak before it hears it, but need not go on.
 fn may_wait(conn: &Conn, layer: &Layer) -> bool {
     let is_server = !layer.session.is_client();
-    is_server && layer.session.is_secure() && conn.writable() && conn.buffer_size() == 0
+    let may = is_server && layer.session.is_secure() && layer.session.speaks_13();
+    may && conn.writable() && conn.buffer_size() == 0
 }
 
 /// Cleartext waits that may be encrypted now.

@@ -17,6 +17,12 @@ impl Session {
         self.transport_ended && !self.peer_closed && self.secure
     }
 
+    /// It is one of TLS 1.3.
+    pub(crate) fn speaks_13(&self) -> bool {
+        let version = self.common_ref().and_then(CommonState::protocol_version);
+        version == Some(rustls::ProtocolVersion::TLSv1_3)
+    }
+
     /// The peer has said something.
     pub(crate) fn has_heard(&self) -> bool {
         self.heard
