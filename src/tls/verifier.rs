@@ -1,9 +1,11 @@
 //! What rustls asks while it shakes hands: are these certificates good, and is this signature theirs?
 //!
-//! One verifier serves all connections of a context. What it finds is kept for the session at work to take at once,
-//! because rustls hands on only what it has a word for.
+//! One verifier serves all connections of a context, and those of other threads that take up a session of it. What it
+//! finds is kept, for each thread, for the session at work to take at once, because rustls hands on only what it has a
+//! word for.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::cell::RefCell;
+use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -27,8 +29,11 @@ pub(crate) struct Verifier {
     pub(crate) reject: bool,
     /// The program looks at the name itself.
     pub(crate) own_identity: bool,
-    found: Mutex<Option<Error>>,
-    stapled: Mutex<Option<Vec<u8>>>,
+}
+
+thread_local! {
+    static FOUND: RefCell<Option<Error>> = const { RefCell::new(None) };
+    static STAPLED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 type Checked<T> = std::result::Result<T, rustls::Error>;
@@ -39,8 +44,6 @@ impl Verifier {
             trust,
             reject,
             own_identity,
-            found: Mutex::default(),
-            stapled: Mutex::default(),
         }
     }
 
@@ -49,19 +52,19 @@ impl Verifier {
     }
 
     /// What was found wrong in the call to rustls that has just returned.
-    pub(crate) fn take_found(&self) -> Option<Error> {
-        lock(&self.found).take()
+    pub(crate) fn take_found() -> Option<Error> {
+        FOUND.take()
     }
 
     /// The OCSP response, or an empty one, if the call to rustls that has just returned came to a server's certificate.
-    pub(crate) fn take_stapled(&self) -> Option<Vec<u8>> {
-        lock(&self.stapled).take()
+    pub(crate) fn take_stapled() -> Option<Vec<u8>> {
+        STAPLED.take()
     }
 
     fn told(&self, result: std::result::Result<(), Fault>) -> Checked<()> {
         match result {
             Err(fault) if self.reject => {
-                *lock(&self.found) = Some(fault.error);
+                FOUND.set(Some(fault.error));
                 Err(fault.answer)
             }
             _ => Ok(()),
@@ -117,7 +120,7 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Checked<ServerCertVerified> {
-        *lock(&self.stapled) = Some(ocsp.to_vec());
+        STAPLED.set(Some(ocsp.to_vec()));
         let chain = chain(leaf, others);
         let mut result = self.trust.check_server_chain(&chain, now);
         if result.is_ok() && !self.own_identity {
@@ -150,10 +153,6 @@ impl ClientCertVerifier for Verifier {
     }
 
     check_signatures!();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn chain<'a>(leaf: &CertificateDer<'a>, others: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {

@@ -275,11 +275,8 @@ impl Session {
     }
 
     fn fail_with(&mut self, error: &rustls::Error) {
-        let found = self
-            .verifier
-            .as_ref()
-            .and_then(|verifier| verifier.take_found());
-        let error = found.unwrap_or_else(|| failure::of_connection(error, self.began));
+        let error =
+            Verifier::take_found().unwrap_or_else(|| failure::of_connection(error, self.began));
         if self.told {
             // What came before it is good; how much that is rustls did not say.
             self.plain = usize::MAX;

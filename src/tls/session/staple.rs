@@ -79,7 +79,7 @@ impl Session {
 impl Session {
     /// What came with the server's certificate is for this session alone, and the verifier serves others.
     pub(super) fn keep_stapled(&mut self) {
-        let stapled = self.verifier.as_ref().and_then(|one| one.take_stapled());
+        let stapled = Verifier::take_stapled();
         if self.common.ocsp && stapled.is_some() {
             self.stapled = stapled;
         }

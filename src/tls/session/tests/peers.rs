@@ -198,3 +198,25 @@ fn who_has_a_certificate_and_not_its_key_is_not_let_in_even_by_version_1() {
         }
     }
 }
+
+#[test]
+fn what_one_thread_finds_out_is_not_told_to_another() {
+    use rustls::client::danger::ServerCertVerifier;
+    let authority = Authority::new("ca");
+    let stranger = Authority::new("b").issue(&["localhost"], |_| {});
+    let from = ingredients(None, Some(&authority.pem()));
+    // Of a session that went to other threads, all have one verifier.
+    let verifier = client(&from, "localhost", true, &[]).verifier.unwrap();
+    let leaf = crate::tls::certificate::load(&Material::from(&stranger.cert)).unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let now = UnixTime::now();
+    let checked = verifier.verify_server_cert(leaf[0].der(), &[], &name, b"stapled", now);
+    assert!(checked.is_err());
+    let take = || (Verifier::take_found(), Verifier::take_stapled());
+    let elsewhere = std::thread::spawn(take);
+    let (found, stapled) = elsewhere.join().unwrap();
+    assert!(found.is_none() && stapled.is_none());
+    let (found, stapled) = take();
+    assert_eq!(found.unwrap().code(), Code::CertLeafUnverified);
+    assert_eq!(stapled.as_deref(), Some(&b"stapled"[..]));
+}
