@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidewheel::net::{EventKind, Server};
+use tidewheel::net::{EventKind, Server, Socket};
 use tidewheel::tls::{
     self, ContextOptions, NewSessionReply, ResumeReply, SecureContext, Session, TlsConnectOptions,
     TlsOptions, TlsVersion,
@@ -341,4 +341,46 @@ fn two_processes_take_up_each_others_sessions() {
             scene.run();
         });
     }
+}
+
+#[test]
+fn a_server_that_never_says_that_it_has_kept_a_session_waits_for_its_time_only() {
+    each_scene(|scene| {
+        for leaves in [false, true] {
+            let options = scene
+                .server_options()
+                .handshake_timeout(Duration::from_millis(60));
+            let server = echo(scene, options);
+            let replies: Rc<RefCell<Vec<NewSessionReply>>> = Rc::default();
+            let waiting = Rc::clone(&replies);
+            let visitor: Rc<RefCell<Option<Socket>>> = Rc::default();
+            let leaving = Rc::clone(&visitor);
+            server.on_new_session(move |_, _, _, reply| {
+                waiting.borrow_mut().push(reply);
+                if let Some(visitor) = leaving.take().filter(|_| leaves) {
+                    visitor.write("a word");
+                    visitor.reset_and_destroy();
+                }
+            });
+            let note = scene.noter();
+            server.on_secure_connection(move |_| note("E:secure"));
+            let note = scene.noter();
+            server.on_tls_client_error(move |_, error, _| note(&format!("E:{}", error.code())));
+            let client = tls::connect(&scene.event_loop, scene.client_options(&server), |_| {});
+            client.on_error(|_, _| {});
+            client.resume();
+            visitor.replace(Some(client));
+            scene.run();
+            server.close();
+            scene.run();
+            let turns = scene.event_loop.stats().turns;
+            assert!(turns < 100, "{turns}: it does not wait, it turns");
+            // Late, and to nobody.
+            for reply in replies.take() {
+                reply.done();
+            }
+            scene.run();
+        }
+        scene.assert_trace("E", "ERR_TLS_HANDSHAKE_TIMEOUT ERR_TLS_HANDSHAKE_TIMEOUT");
+    });
 }
