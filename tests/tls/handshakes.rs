@@ -433,3 +433,37 @@ fn a_handshake_that_nobody_watches_fails_the_run_of_the_program_that_began_it() 
         assert_eq!(error.code(), Code::CertLeafUnverified);
     });
 }
+
+#[test]
+fn what_cannot_be_exported_is_refused() {
+    each_scene(|scene| {
+        let server = scene.serve_one(scene.server_options(), || Script::new("S"));
+        let script = Script::new("C").on(EventKind::SecureConnect, |socket, _| {
+            let info = socket.tls().unwrap();
+            let (long, label) = (vec![0; 0x10000], "x".repeat(250));
+            for (length, label, context) in [
+                (0, "EXPORTER-x", None),
+                (0x10000, "EXPORTER-x", None),
+                (usize::MAX, "EXPORTER-x", None),
+                (32, "EXPORTER-x", Some(&long[..])),
+                (32, &label, None),
+            ] {
+                let refused = info.export_keying_material(length, label, context);
+                let code = refused.err().map(|error| error.code());
+                assert_eq!(code, Some(Code::InvalidArgValue), "{length}");
+            }
+            for (length, label, context) in [
+                (1, "", None),
+                (8000, "EXPORTER-x", None),
+                (32, "EXPORTER-x", Some(&long[1..])),
+                (32, &label[1..], Some(&[][..])),
+            ] {
+                let made = info.export_keying_material(length, label, context);
+                assert_eq!(made.unwrap().len(), length);
+            }
+            socket.end();
+        });
+        scene.client(&server, script);
+        scene.run();
+    });
+}

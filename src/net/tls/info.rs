@@ -114,7 +114,9 @@ impl TlsInfo {
     ///
     /// # Errors
     ///
-    /// `ERR_TLS_INVALID_STATE` before the handshake is done; `ERR_INVALID_ARG_VALUE` for a length that is too large.
+    /// `ERR_TLS_INVALID_STATE` before the handshake is done; `ERR_INVALID_ARG_VALUE` for a length of zero or one that is
+    /// too large (TLS 1.2: 65535 bytes, TLS 1.3: 255 times the hash of the cipher), a label of more than 249 bytes, a
+    /// context of more than 65535.
     pub fn export_keying_material(
         &self,
         length: usize,

@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// What the protocol has a number for, of output and of context; rustls asserts it.
+const MOST_EXPORTED: usize = 0xffff;
+const LONGEST_LABEL: usize = 249;
+
 /// What it knows.
 impl Session {
     pub(crate) fn is_client(&self) -> bool {
@@ -71,6 +75,13 @@ impl Session {
         label: &str,
         context: Option<&[u8]>,
     ) -> Result<Vec<u8>> {
+        let invalid = |message: &str| Err(Error::new(Code::InvalidArgValue, message));
+        if length > MOST_EXPORTED || context.is_some_and(|context| context.len() > MOST_EXPORTED) {
+            return invalid("not more than 65535 bytes can be exported, nor be in the context");
+        }
+        if label.len() > LONGEST_LABEL {
+            return invalid("a label has 249 bytes at most");
+        }
         let output = vec![0; length];
         let label = label.as_bytes();
         let exported = match &self.state {
