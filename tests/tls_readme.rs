@@ -8,12 +8,16 @@ mod census;
 mod child;
 mod programs;
 
+use std::cell::RefCell;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 
 use programs::{example, Program};
+use tidewheel::tls::{self, ContextOptions, SecureContext, TlsConnectOptions, TlsOptions};
+use tidewheel::EventLoop;
 
 /// The port that the README has.
 const PORT: &str = "8000";
@@ -124,9 +128,9 @@ fn serve_and_talk(lines: &[&str], place: &Place, visitor: &str) -> Option<(Progr
     Some((server, port))
 }
 
-/// The first lines are for a key and a certificate with alternative names; the next for the manual's certificate, and
-/// the last for a client's.
-fn recipe() -> [Vec<&'static str>; 3] {
+/// The first lines are for a key and a certificate with alternative names; the next for the manual's certificate, those
+/// after it for a client's, and the last for an authority with its list.
+fn recipe() -> [Vec<&'static str>; 4] {
     blocks("sh").try_into().unwrap()
 }
 
@@ -147,7 +151,7 @@ fn a_certificate_with_names_and_one_of_the_manuals_own_form() {
     if !has_openssl() {
         return;
     }
-    let [named, manual, _] = recipe();
+    let [named, manual, ..] = recipe();
     let (make, talk) = parted(&named);
     let place = Place::new("server");
     place.make(&make);
@@ -165,7 +169,7 @@ fn certificates_of_clients_in_either_form() {
     if !has_openssl() {
         return;
     }
-    let [named, manual, clients] = recipe();
+    let [named, manual, clients, _] = recipe();
     let (make, _) = parted(&named);
     let place = Place::new("client");
     place.make(&make);
@@ -194,6 +198,68 @@ fn certificates_of_clients_in_either_form() {
     place.make(&manual);
     place.make(&of_client(&manual));
     serve_and_talk(&talk, &place, r#"as ["localhost"]"#).unwrap();
+}
+
+/// What the authority of the README says of its visitors, read from the files as they are now.
+fn context_of_authority(place: &Place) -> SecureContext {
+    let at = |name: &str| place.0.join(name);
+    let options = ContextOptions::default()
+        .key(at("server.pem"))
+        .cert(at("server.crt"))
+        .ca(at("ca.crt"))
+        .crl(at("revoked.crl"));
+    SecureContext::new(options).unwrap()
+}
+
+#[test]
+fn an_authority_lets_its_visitor_in_until_it_revokes_him() {
+    if !has_openssl() {
+        return;
+    }
+    let [.., lines] = recipe();
+    let (before, after) = lines.split_at(lines.len() - 2);
+    let place = Place::new("authority");
+    place.make(before);
+
+    let event_loop = EventLoop::new().unwrap();
+    let options = TlsOptions::default()
+        .secure_context(&context_of_authority(&place))
+        .request_cert(true);
+    let said: Rc<RefCell<Vec<String>>> = Rc::default();
+    let (let_in, refused) = (Rc::clone(&said), Rc::clone(&said));
+    let server = tls::create_server(&event_loop, options, move |socket| {
+        let visitor = socket.tls().unwrap().peer_certificate().unwrap();
+        let_in
+            .borrow_mut()
+            .extend(visitor.common_names().map(str::to_owned));
+        socket.end();
+    })
+    .unwrap();
+    server.on_tls_client_error(move |_, error, _| {
+        refused.borrow_mut().push(error.code().to_string());
+    });
+    server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+    let port = server.address().unwrap().port().unwrap();
+    let visit = || {
+        let at = |name: &str| place.0.join(name);
+        let options = TlsConnectOptions::from(("localhost", port))
+            .ca(at("ca.crt"))
+            .key(at("client.pem"))
+            .cert(at("client.crt"));
+        let client = tls::connect(&event_loop, options, |_| {});
+        client.resume().on_error(|_, _| {});
+        client.on_close(|client, _| client.event_loop().stop());
+        event_loop.run().unwrap();
+    };
+    visit();
+    place.make(after);
+    // The list is what it was when the context was made.
+    visit();
+    server
+        .set_secure_context(&context_of_authority(&place))
+        .unwrap();
+    visit();
+    assert_eq!(*said.borrow(), ["visitor", "visitor", "CERT_REVOKED"]);
 }
 
 /// The program of the README, with a port of the caller's. A test compares the two.
@@ -256,7 +322,7 @@ fn the_program_runs() {
         return;
     }
     let place = Place::new("program");
-    let [named, manual, _] = recipe();
+    let [named, manual, ..] = recipe();
     for lines in [&named, &manual] {
         place.make(&parted(lines).0);
         let ended = loop {

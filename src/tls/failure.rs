@@ -98,6 +98,9 @@ pub(crate) fn of_chain(what: &CertificateError, chain: &[Certificate]) -> Error 
         Code::CertRevoked => "certificate revoked".into(),
         Code::CertNoRevocationList => "unable to get certificate CRL".into(),
         Code::CertRevocationListExpired => "CRL has expired".into(),
+        Code::CertRejected if leaf.is_some_and(Certificate::is_version_1) => {
+            "unsupported certificate version".into()
+        }
         _ => what.to_string(),
     };
     if leaf.is_some_and(Certificate::is_version_1) {
@@ -123,5 +126,25 @@ fn of_certificate(what: &CertificateError) -> Code {
         Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Code::CertAltnameInvalid,
         Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => Code::CertInvalidPurpose,
         _ => Code::CertRejected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_version_1_that_somebody_has_issued_is_refused_in_plain_words() {
+        let issued = include_str!("fixtures/v1-issued.crt").into();
+        let chain = crate::tls::certificate::load(&issued).unwrap();
+        let what = CertificateError::Other(rustls::OtherError(std::sync::Arc::new(
+            std::fmt::Error, // stands for the cause, which `webpki` gives
+        )));
+        let error = of_chain(&what, &chain);
+        assert_eq!(error.code(), Code::CertRejected);
+        assert_eq!(
+            error.to_string(),
+            "unsupported certificate version (it is of X.509 version 1, and so is trusted only if it is in `ca` itself)"
+        );
     }
 }

@@ -10,7 +10,8 @@ use crate::error::{Code, Error, Result};
 
 /// A key or certificates: PEM or DER, in memory or in a file.
 ///
-/// Text and bytes are the thing itself; a `Path` names the file that holds it, which is read when the context is made.
+/// Text and bytes are the thing itself, so `"server.crt"` is no certificate; a `Path` names the file that holds it, which
+/// is read when the context is made.
 ///
 /// ```
 /// use std::path::Path;

@@ -54,6 +54,35 @@
 //! [`ServerOptions`](crate::net::ServerOptions). A wrong value is refused when it is given: by the `Result` of
 //! [`create_server`], [`SecureContext::new`] and `start_tls`, and by the `error` of [`connect`].
 //!
+//! # Several names, and certificates that change
+//!
+//! A context for each name, and another one while the server runs; who is connected already is not touched.
+//! [`sni_callback`](TlsOptions::sni_callback) chooses at the time, and may take some.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use tidewheel::tls::{self, ContextOptions, SecureContext, TlsOptions};
+//!
+//! # fn main() -> Result<(), tidewheel::Error> {
+//! # let event_loop = tidewheel::EventLoop::new()?;
+//! fn context(name: &str) -> Result<SecureContext, tidewheel::Error> {
+//!     let key = Path::new(name).with_extension("pem");
+//!     let cert = Path::new(name).with_extension("crt");
+//!     SecureContext::new(ContextOptions::default().key(key).cert(cert))
+//! }
+//! let options = TlsOptions::default()
+//!     .secure_context(&context("main")?)
+//!     .add_context("shop.example", &context("shop")?)
+//!     .add_context("*.users.example", &context("users")?);
+//! let server = tls::create_server(&event_loop, options, |socket| {
+//!     println!("{:?} was asked for", socket.tls().unwrap().servername());
+//! })?;
+//! // Later, when there are new ones:
+//! server.set_secure_context(&context("main")?)?;
+//! server.add_context("shop.example", &context("shop")?)?;
+//! # Ok(()) }
+//! ```
+//!
 //! # Events
 //!
 //! | of Node | here | of |
@@ -113,6 +142,7 @@
 //! error the socket is destroyed.
 //!
 //! With TLS 1.3 a client may hear that the connection is secure, and only then that the server refuses its certificate.
+//! That is an `error` of a connection that was established, so [`run`](crate::EventLoop::run) does not return it: listen.
 //!
 //! Not offered, for what they are: SSL, TLS 1.0 and 1.1, renegotiation, ciphers without forward secrecy or
 //! authentication of data, PSK, RSA keys below 2048 bits.

@@ -237,10 +237,13 @@ impl Socket {
     /// point of their conversation.
     ///
     /// `leftover` are bytes that belong to TLS already and that the program has read: what followed the last line of
-    /// the conversation in the same `data`, if anything. A server that does not expect any should refuse a peer that
-    /// sends some in clear.
+    /// the conversation in the same `data`, if anything. Who expects none, a server that is to answer first say, refuses
+    /// a peer that sends some: in clear they may be from somebody in between.
     ///
-    /// Failures of the handshake come as `error`.
+    /// Listeners stay: those of `data` get cleartext of TLS from now on, and [`tls`](Self::tls) tells it from what came
+    /// before. Failures of the handshake come as `error`. A server gives a
+    /// [`secure_context`](crate::tls::TlsOptions::secure_context) that was made once, for `key` and `cert` are read for
+    /// each socket. The README has both sides of a conversation.
     ///
     /// ```no_run
     /// use tidewheel::net;
@@ -248,23 +251,33 @@ impl Socket {
     ///
     /// # fn main() -> Result<(), tidewheel::Error> {
     /// # let event_loop = tidewheel::EventLoop::new()?;
-    /// let socket = net::connect(&event_loop, ("mail.example.com", 143), |socket| {
-    ///     socket.write("a STARTTLS\r\n");
+    /// let socket = net::connect(&event_loop, ("localhost", 8000), |socket| {
+    ///     socket.write("STARTTLS\r\n");
     /// });
-    /// socket.once_data(|socket, data| {
-    ///     assert!(data.ends_with(b"\r\n"), "nothing may follow the answer");
-    ///     let options = TlsConnectOptions::from(("mail.example.com", 143));
-    ///     let begun = socket.start_tls(options, &[], |socket| {
-    ///         socket.write("b CAPABILITY\r\n");
-    ///     });
-    ///     begun.unwrap();
+    /// let mut answer = Vec::new(); // it may come in pieces
+    /// socket.on_data(move |socket, data| {
+    ///     if socket.tls().is_some() {
+    ///         println!("encrypted: {}", String::from_utf8_lossy(data));
+    ///         return;
+    ///     }
+    ///     answer.extend_from_slice(data);
+    ///     if answer == b"go\r\n" {
+    ///         let options = TlsConnectOptions::from(("localhost", 8000));
+    ///         let begun = socket.start_tls(options, &[], |socket| {
+    ///             socket.write("hello");
+    ///         });
+    ///         begun.expect("the options are good");
+    ///     } else if !b"go\r\n".starts_with(&answer) {
+    ///         socket.destroy(); // something else, or something after it
+    ///     }
     /// });
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// Wrong options; `EAGAIN` while bytes wait to be sent in clear; `ERR_SOCKET_CLOSED` when it is neither connecting
+    /// Wrong options; `EAGAIN` while bytes wait to be sent in clear (the callback of
+    /// [`write_then`](Self::write_then) comes when they do not); `ERR_SOCKET_CLOSED` when it is neither connecting
     /// nor open, `ERR_TLS_INVALID_STATE` when a side of it has ended or TLS is being established. Nothing happens then.
     pub fn start_tls(
         &self,

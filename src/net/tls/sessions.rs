@@ -123,7 +123,8 @@ impl Server {
     ///
     /// From the first listener of this or of [`on_resume_session`](Server::on_resume_session) on, for connections that
     /// come later, the server issues no tickets: sessions are only with the program. A connection of TLS 1.2 with a
-    /// full handshake makes one, every connection of TLS 1.3 makes two, each for one other connection.
+    /// full handshake makes one, every connection of TLS 1.3 makes two, each for one other connection. Nobody says when
+    /// one is of no more use: the store drops what is older than `session_timeout`.
     ///
     /// ```
     /// use std::cell::RefCell;
@@ -170,7 +171,8 @@ impl Server {
     /// A client would take up the session `id`: Node's `resumeSession`. The handshake waits for the reply, and
     /// [`handshake_timeout`](super::TlsOptions::handshake_timeout) goes on meanwhile.
     ///
-    /// Only ids that [`on_new_session`](Server::on_new_session) may have told are asked for. Node asks under TLS 1.3
+    /// Only ids that [`on_new_session`](Server::on_new_session) may have told are asked for; also one that it has not
+    /// told, when a client that knows TLS 1.3 sends a random one to a server that speaks TLS 1.2 only. Node asks under TLS 1.3
     /// for ids that name nothing, and never for those that do; here it is the other way round.
     pub fn on_resume_session(
         &self,

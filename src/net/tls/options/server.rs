@@ -68,7 +68,8 @@ impl TlsOptions {
     context_setters!(side.ingredients);
     side_setters!();
 
-    /// Whether clients are asked for a certificate (`requestCert`). Default: false.
+    /// Whether clients are asked for a certificate (`requestCert`). Give the [`ca`](Self::ca) that may issue them, too:
+    /// without it those of the web may, which is anybody. Default: false.
     pub fn request_cert(mut self, request: bool) -> Self {
         self.request_cert = request;
         self
@@ -122,6 +123,22 @@ impl TlsOptions {
 
     /// Chooses the context for the name a client asks for, now or later (`SNICallback`). Clients that ask for none get
     /// the context of these options. It goes before [`add_context`](Self::add_context).
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use tidewheel::tls::{SecureContext, TlsOptions};
+    /// # fn f(options: TlsOptions, shop: SecureContext) -> TlsOptions {
+    /// options.sni_callback(move |socket, name, reply| match name {
+    ///     "shop.example" => {
+    ///         let shop = shop.clone();
+    ///         let later = Duration::from_millis(20); // when it is found, say
+    ///         let event_loop = socket.event_loop();
+    ///         event_loop.set_timeout(later, move |_| reply.use_context(&shop));
+    ///     }
+    ///     _ => reply.use_default(),
+    /// })
+    /// # }
+    /// ```
     pub fn sni_callback(mut self, choose: impl Fn(&Socket, &str, SniReply) + 'static) -> Self {
         self.sni = Some(Rc::new(choose));
         self
