@@ -237,8 +237,8 @@ impl Socket {
     /// point of their conversation.
     ///
     /// `leftover` are bytes that belong to TLS already and that the program has read: what followed the last line of
-    /// the conversation in the same `data`, if anything. Who expects none, a server that is to answer first say, refuses
-    /// a peer that sends some: in clear they may be from somebody in between.
+    /// the conversation in the same `data`, if anything. Who expects none refuses a peer that
+    /// sends some, as a server that has yet to say that it may: they may be clear text of somebody in between.
     ///
     /// Listeners stay: those of `data` get cleartext of TLS from now on, and [`tls`](Self::tls) tells it from what came
     /// before. Failures of the handshake come as `error`. A server gives a

@@ -172,8 +172,8 @@ impl Server {
     /// [`handshake_timeout`](super::TlsOptions::handshake_timeout) goes on meanwhile.
     ///
     /// Only ids that [`on_new_session`](Server::on_new_session) may have told are asked for; also one that it has not
-    /// told, when a client that knows TLS 1.3 sends a random one to a server that speaks TLS 1.2 only. Node asks under TLS 1.3
-    /// for ids that name nothing, and never for those that do; here it is the other way round.
+    /// told, when a client that knows TLS 1.3 sends a random one to a server that speaks TLS 1.2 only. Node asks under
+    /// TLS 1.3 for ids that name nothing, and never for those that do; here it is the other way round.
     pub fn on_resume_session(
         &self,
         call: impl FnMut(&Server, &[u8], ResumeReply) + 'static,
