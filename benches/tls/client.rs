@@ -54,9 +54,9 @@ pub struct Client {
     address: SocketAddr,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
-    /// What kind every handshake but the first has to be.
-    resumed: bool,
-    first: bool,
+    /// How many handshakes there were, and how many of them took up a session.
+    pub shaken: u32,
+    pub resumed: u32,
 }
 
 impl Client {
@@ -82,8 +82,8 @@ impl Client {
             address,
             config: Arc::new(config),
             name: ServerName::try_from("localhost").expect("a name"),
-            resumed,
-            first: true,
+            shaken: 0,
+            resumed: 0,
         }
     }
 
@@ -95,12 +95,8 @@ impl Client {
         let mut stream = StreamOwned::new(connection.expect("a client"), stream);
         stream.write_all(&[PING]).expect("a ping");
         stream.read_exact(&mut [0]).expect("its reply");
-        let expected = if self.resumed && !std::mem::take(&mut self.first) {
-            HandshakeKind::Resumed
-        } else {
-            HandshakeKind::Full
-        };
-        assert_eq!(stream.conn.handshake_kind(), Some(expected));
+        self.shaken += 1;
+        self.resumed += u32::from(stream.conn.handshake_kind() == Some(HandshakeKind::Resumed));
         stream
     }
 

@@ -45,7 +45,19 @@ fn main() {
                 let mut client = Client::new(server.address, &identity.cert, version, resumed);
                 // The first one has nothing to resume.
                 client.shake_hands(1);
-                Box::new(move |server, time| handshakes(server, &mut client, time))
+                Box::new(move |server, time| {
+                    let figures = handshakes(server, &mut client, time);
+                    // Node gives two tickets with a full handshake and none with a resumed one, so that every third of its
+                    // is full.
+                    let expected = if resumed { client.shaken / 2 } else { 0 };
+                    assert!(
+                        client.resumed >= expected,
+                        "{} resumes too few",
+                        server.name
+                    );
+                    assert!(resumed || client.resumed == 0, "{} resumes", server.name);
+                    figures
+                })
             });
         }
     }
