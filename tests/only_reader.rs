@@ -221,6 +221,40 @@ fn a_pipe_ends_its_destination_in_its_place_among_the_listeners_of_end() {
     log.is(&["before true", "after false"]);
 }
 
+/// What was found by the poll alone takes the short way; with a new listener it is looked at in any case.
+#[test]
+fn what_is_deferred_twice_comes_before_an_immediate_by_either_way() {
+    for found_alone in [false, true] {
+        let event_loop = EventLoop::new().unwrap();
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let options = SocketOptions::default();
+        let socket = Socket::from_fd(&event_loop, ours.into(), options).unwrap();
+        let log = Log::default();
+        let note = log.clone();
+        socket.on_data(move |socket, data| {
+            let (first, second, immediate) = (note.clone(), note.clone(), note.clone());
+            let note_immediate = move |_: &_| immediate.note("immediate", b"");
+            socket.event_loop().set_immediate(note_immediate);
+            note.note("hears", data);
+            socket.write_then("x", move |socket, _| {
+                first.note("wrote", b"");
+                socket.write_then("y", move |socket, _| {
+                    second.note("wrote again", b"");
+                    socket.destroy();
+                });
+            });
+        });
+        if found_alone {
+            for _ in 0..2 {
+                event_loop.turn(Some(Duration::ZERO)).unwrap();
+            }
+        }
+        peer.write_all(b"a").unwrap();
+        assert_eq!(run_through(&event_loop), 0);
+        log.is(&["hears a", "wrote ", "wrote again ", "immediate "]);
+    }
+}
+
 /// All are found ready by one poll, and what the first ones defer runs, and panics, before the turn of the others.
 #[test]
 fn what_panics_between_two_turns_takes_neither_from_the_others() {

@@ -95,6 +95,10 @@ impl<'a> Batch<'a> {
             }
         }
         self.finished = true;
+        // After the last one, too, so that what this defers comes before an immediate, as it does by the other way.
+        if self.delivered && inner.reactor.borrow().has_deferred() {
+            self.handle.run_deferred();
+        }
     }
 
     /// The turn of one that is not the plain case. `result`: what has shown that.

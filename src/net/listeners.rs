@@ -291,10 +291,10 @@ impl<C> Listeners<C> {
         }
     }
 
-    /// The last one of many is as quick to find as one that always was alone.
+    /// The last one of many is as quick to find as one that always was alone, and none at all as none ever.
     fn be_one_again(&mut self) {
         if let Entries::Many(entries) = &mut self.entries {
-            if entries.len() == 1 {
+            if entries.len() <= 1 {
                 self.entries = entries.pop().map_or(Entries::None, Entries::One);
             }
         }
@@ -423,6 +423,28 @@ mod tests {
         let mut once = listeners(&[(EventKind::Data, true, 1)]);
         assert_eq!(visit(&mut once, EventKind::Data), [1]);
         assert_eq!(visit(&mut once, EventKind::Data), []);
+    }
+
+    /// Whoever is asked for by [`Listeners::only`] and [`Listeners::is_empty`] is served by the short way.
+    #[test]
+    fn one_that_is_left_is_the_only_one_and_of_many_that_go_none_is_left() {
+        let three = [
+            (EventKind::Data, false, 1),
+            (EventKind::Data, true, 2),
+            (EventKind::Text, false, 3),
+        ];
+        let mut left = listeners(&three);
+        assert_eq!(left.only(), None);
+        assert_eq!(visit(&mut left, EventKind::Data), [1, 2]);
+        assert_eq!(left.only(), None);
+        assert_eq!(left.remove(1), Some(1));
+        assert_eq!(left.only(), Some(&mut 3));
+        let mut left = listeners(&three);
+        assert_eq!(left.remove_where(|kind, _| kind == EventKind::Data), [1, 2]);
+        assert_eq!(left.only(), Some(&mut 3));
+        let mut none = listeners(&three);
+        assert_eq!(none.remove_where(|_, _| true), [1, 2, 3]);
+        assert!(none.is_empty());
     }
 
     #[test]
