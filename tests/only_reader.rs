@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use census::EventLoop;
-use tidewheel::net::{self, EventKind, Handler, Socket, SocketOptions};
+use tidewheel::net::{self, Encoding, EventKind, Handler, Socket, SocketOptions};
 
 /// Unwinds without the message of a panic.
 fn boom() -> ! {
@@ -71,6 +71,21 @@ fn reader(event_loop: &EventLoop, chunks: &'static [&'static str]) -> Socket {
     }
     send(writer, chunks.iter());
     reader
+}
+
+/// A socket, and its peer outside of the loop.
+fn adopted(event_loop: &EventLoop) -> (Socket, UnixStream) {
+    let (ours, peer) = UnixStream::pair().unwrap();
+    let options = SocketOptions::default();
+    let socket = Socket::from_fd(event_loop, ours.into(), options).unwrap();
+    (socket, peer)
+}
+
+/// What has a new listener is looked at in any case: that is over, and from now on only the poll finds anything.
+fn settle(event_loop: &EventLoop) {
+    for _ in 0..2 {
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+    }
 }
 
 struct Each<F>(F);
@@ -199,6 +214,43 @@ fn one_that_is_left_alone_goes_on_hearing() {
     log.is(&["once a", "always a", "always b", "always c"]);
 }
 
+/// Nobody asks for text yet, and the first half of a character has come: the decoder is there, so it has it.
+#[test]
+fn a_decoder_hears_what_comes_beside_the_only_reader() {
+    type Listen = fn(&Socket, Box<dyn FnMut(&Socket)>);
+    let listener: Listen = |socket, mut then| {
+        socket.on_data(move |socket, _| then(socket));
+    };
+    let handler: Listen = |socket, mut then| {
+        socket.set_handler(Each(move |socket: &Socket, _: &[u8]| then(socket)));
+    };
+    let pipe: Listen = |socket, mut then| {
+        let (to, peer) = net::pair(socket.event_loop()).unwrap();
+        socket.pipe(&to);
+        let socket = socket.clone();
+        peer.on_data(move |_, _| then(&socket));
+    };
+    for listen in [listener, handler, pipe] {
+        let event_loop = EventLoop::new().unwrap();
+        let log = Log::default();
+        let (socket, writer) = net::pair(&event_loop).unwrap();
+        socket.set_encoding(Some(Encoding::Utf16le));
+        writer.write("a");
+        let mut rest = Some((log.clone(), writer));
+        listen(
+            &socket,
+            Box::new(move |socket| {
+                if let Some((note, writer)) = rest.take() {
+                    socket.on_text(move |_, text| note.note("hears", text.as_bytes()));
+                    writer.end_with("\0");
+                }
+            }),
+        );
+        assert_eq!(run_through(&event_loop), 0);
+        log.is(&["hears a"]);
+    }
+}
+
 /// The end of a pipe and the listeners of `end` are kept in different places, and in one order.
 #[test]
 fn a_pipe_ends_its_destination_in_its_place_among_the_listeners_of_end() {
@@ -226,9 +278,7 @@ fn a_pipe_ends_its_destination_in_its_place_among_the_listeners_of_end() {
 fn what_is_deferred_twice_comes_before_an_immediate_by_either_way() {
     for found_alone in [false, true] {
         let event_loop = EventLoop::new().unwrap();
-        let (ours, mut peer) = UnixStream::pair().unwrap();
-        let options = SocketOptions::default();
-        let socket = Socket::from_fd(&event_loop, ours.into(), options).unwrap();
+        let (socket, mut peer) = adopted(&event_loop);
         let log = Log::default();
         let note = log.clone();
         socket.on_data(move |socket, data| {
@@ -245,9 +295,7 @@ fn what_is_deferred_twice_comes_before_an_immediate_by_either_way() {
             });
         });
         if found_alone {
-            for _ in 0..2 {
-                event_loop.turn(Some(Duration::ZERO)).unwrap();
-            }
+            settle(&event_loop);
         }
         peer.write_all(b"a").unwrap();
         assert_eq!(run_through(&event_loop), 0);
@@ -263,9 +311,7 @@ fn what_panics_between_two_turns_takes_neither_from_the_others() {
     let heard = Rc::new(Cell::new(0));
     let mut peers = Vec::new();
     for _ in 0..SOCKETS {
-        let (ours, peer) = UnixStream::pair().unwrap();
-        let options = SocketOptions::default();
-        let socket = Socket::from_fd(&event_loop, ours.into(), options).unwrap();
+        let (socket, peer) = adopted(&event_loop);
         let heard = Rc::clone(&heard);
         socket.on_data(move |socket, _| {
             heard.set(heard.get() + 1);
@@ -276,10 +322,7 @@ fn what_panics_between_two_turns_takes_neither_from_the_others() {
         });
         peers.push(peer);
     }
-    // What has a new listener is looked at in any case: that is over.
-    for _ in 0..2 {
-        event_loop.turn(Some(Duration::ZERO)).unwrap();
-    }
+    settle(&event_loop);
     for peer in &mut peers {
         peer.write_all(b"x").unwrap();
     }
@@ -301,4 +344,28 @@ fn a_post_that_panics_loses_no_readiness() {
     drop(remote);
     assert_eq!(run_through(&event_loop), 1);
     assert!(heard.get());
+}
+
+/// What such a post has left with the poll is work: nobody waits before it is done, not even another loop.
+#[test]
+fn what_a_post_that_panics_has_left_is_not_waited_for() {
+    let event_loop = EventLoop::new().unwrap();
+    let (socket, mut peer) = adopted(&event_loop);
+    let log = Log::default();
+    let note = log.clone();
+    socket.on_data(move |socket, data| {
+        note.note("hears", data);
+        socket.destroy();
+    });
+    settle(&event_loop);
+    assert_eq!(event_loop.next_timeout(), None);
+    peer.write_all(b"a").unwrap();
+    let remote = event_loop.remote();
+    remote.post(|_| boom()).unwrap();
+    drop(remote);
+    catch_unwind(AssertUnwindSafe(|| event_loop.turn(None))).unwrap_err();
+    log.is(&[]);
+    assert_eq!(event_loop.next_timeout(), Some(Duration::ZERO));
+    assert!(!event_loop.turn(None).unwrap());
+    log.is(&["hears a"]);
 }
