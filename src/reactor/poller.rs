@@ -121,16 +121,27 @@ impl Wakeup {
 }
 
 /// What a poll has found, while it is worked through.
-pub(crate) struct Found(Events);
+pub(crate) struct Found {
+    events: Events,
+    #[cfg(any(test, feature = "sim"))]
+    simulated: Vec<MemEvent>,
+}
 
 impl Found {
     pub(crate) fn nothing() -> Found {
-        Found(Events::with_capacity(0))
+        Found {
+            events: Events::with_capacity(0),
+            #[cfg(any(test, feature = "sim"))]
+            simulated: Vec::new(),
+        }
     }
 
     #[inline(always)]
     pub(crate) fn wakeups(&self) -> impl Iterator<Item = Wakeup> + '_ {
-        wakeups_of(&self.0)
+        let wakeups = wakeups_of(&self.events);
+        #[cfg(any(test, feature = "sim"))]
+        let wakeups = wakeups.chain(self.simulated.iter().map(Wakeup::simulated));
+        wakeups
     }
 
     /// Those behind the one of this source, or all. No two are of the same.
@@ -246,21 +257,24 @@ impl Poller {
         }
     }
 
-    /// Gives them away, to be worked through; `None`: they are not to be had as they are.
-    pub(crate) fn lend(&mut self) -> Option<Found> {
+    /// Gives them away, to be worked through.
+    pub(crate) fn lend(&mut self) -> Found {
+        let mut lent = Found::nothing();
         match self {
-            Poller::Mio { events, .. } => {
-                let lent = std::mem::replace(events, Events::with_capacity(0));
-                Some(Found(lent))
-            }
-            _ => None,
+            Poller::Mio { events, .. } => std::mem::swap(events, &mut lent.events),
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { events, .. } => std::mem::swap(events, &mut lent.simulated),
+            Poller::Closed => {}
         }
+        lent
     }
 
-    /// Takes back what was lent.
+    /// Takes back what was lent, if anything was.
     pub(crate) fn take_back(&mut self, found: Found) {
         match self {
-            Poller::Mio { events, .. } if found.0.capacity() > 0 => *events = found.0,
+            Poller::Mio { events, .. } if found.events.capacity() > 0 => *events = found.events,
+            #[cfg(any(test, feature = "sim"))]
+            Poller::Sim { events, .. } => *events = found.simulated,
             _ => {}
         }
     }

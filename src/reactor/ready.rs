@@ -108,10 +108,8 @@ impl Reactor {
     pub(crate) fn begin_batch(&mut self) -> Found {
         self.ready.begin_batch();
         if self.ready.fresh && self.ready.batch_is_done() {
-            if let Some(found) = self.poller.lend() {
-                self.ready.fresh = false;
-                return found;
-            }
+            self.ready.fresh = false;
+            return self.poller.lend();
         }
         self.take_wakeups();
         if !self.ready.batch.is_empty() {
