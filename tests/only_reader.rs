@@ -303,6 +303,29 @@ fn what_is_deferred_twice_comes_before_an_immediate_by_either_way() {
     }
 }
 
+#[test]
+fn what_is_read_and_written_counts_by_either_way() {
+    for found_alone in [false, true] {
+        let event_loop = EventLoop::new().unwrap();
+        let (socket, mut peer) = adopted(&event_loop);
+        socket.on_data(|socket, _| {
+            socket.write("12345");
+        });
+        if found_alone {
+            settle(&event_loop);
+        }
+        peer.write_all(b"abc").unwrap();
+        let before = event_loop.stats();
+        event_loop.turn(None).unwrap();
+        let after = event_loop.stats();
+        assert_eq!(after.events - before.events, 1);
+        assert_eq!(after.bytes_in - before.bytes_in, 3);
+        assert_eq!(after.bytes_out - before.bytes_out, 5);
+        socket.destroy();
+        assert_eq!(run_through(&event_loop), 0);
+    }
+}
+
 /// All are found ready by one poll, and what the first ones defer runs, and panics, before the turn of the others.
 #[test]
 fn what_panics_between_two_turns_takes_neither_from_the_others() {
