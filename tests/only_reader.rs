@@ -6,6 +6,7 @@ mod census;
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
@@ -326,31 +327,50 @@ fn what_is_read_and_written_counts_by_either_way() {
     }
 }
 
-/// All are found ready by one poll, and what the first ones defer runs, and panics, before the turn of the others.
-#[test]
-fn what_panics_between_two_turns_takes_neither_from_the_others() {
-    const SOCKETS: usize = 30;
-    let event_loop = EventLoop::new().unwrap();
-    let heard = Rc::new(Cell::new(0));
+/// Sockets that one poll finds ready, some of them not the plain case. What each defers calls `deferred`.
+fn found_together(event_loop: &EventLoop, log: &Log, deferred: fn()) -> Vec<UnixStream> {
     let mut peers = Vec::new();
-    for _ in 0..SOCKETS {
-        let (socket, peer) = adopted(&event_loop);
-        let heard = Rc::clone(&heard);
-        socket.on_data(move |socket, _| {
-            heard.set(heard.get() + 1);
-            socket.write_then("x", |socket, _| {
+    for _ in 0..30 {
+        let (socket, peer) = adopted(event_loop);
+        let note = log.clone();
+        socket.on_data(move |socket, data| {
+            note.note("hears", data);
+            let note = note.clone();
+            socket.write_then("x", move |socket, _| {
+                note.note("wrote", b"");
                 socket.destroy();
-                boom()
+                deferred();
             });
         });
         peers.push(peer);
     }
-    settle(&event_loop);
-    for peer in &mut peers {
+    settle(event_loop);
+    for (number, peer) in peers.iter_mut().enumerate() {
         peer.write_all(b"x").unwrap();
+        if number % 3 == 2 {
+            peer.shutdown(Shutdown::Write).unwrap();
+        }
     }
-    assert_eq!(run_through(&event_loop), SOCKETS);
-    assert_eq!(heard.get(), SOCKETS);
+    peers
+}
+
+#[test]
+fn what_one_defers_comes_before_the_turn_of_the_next() {
+    let event_loop = EventLoop::new().unwrap();
+    let log = Log::default();
+    let peers = found_together(&event_loop, &log, || {});
+    assert_eq!(run_through(&event_loop), 0);
+    log.is(&["hears x", "wrote "].repeat(peers.len()));
+}
+
+/// What is deferred between two turns panics.
+#[test]
+fn what_panics_between_two_turns_takes_neither_from_the_others() {
+    let event_loop = EventLoop::new().unwrap();
+    let log = Log::default();
+    let peers = found_together(&event_loop, &log, || boom());
+    assert_eq!(run_through(&event_loop), peers.len());
+    log.is(&["hears x", "wrote "].repeat(peers.len()));
 }
 
 /// A post runs between the poll, which tells of each readiness once, and the turns of those that it has found.
