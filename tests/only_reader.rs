@@ -327,7 +327,7 @@ fn what_is_read_and_written_counts_by_either_way() {
     }
 }
 
-/// Sockets that one poll finds ready; each third from `other` on is not the plain case. What each defers calls `deferred`.
+/// Sockets that one poll finds ready; of three, the one at `other` is not the plain case. What each defers calls `deferred`.
 fn found_together(
     event_loop: &EventLoop,
     log: &Log,
