@@ -200,10 +200,7 @@ type Replies = Rc<RefCell<Vec<Reply>>>;
 
 /// A server whose program keeps sessions and answers later.
 fn keep_later(scene: &Scene<'_>, watch: &Watch, replies: &Replies) -> Server {
-    let options = scene
-        .server_options()
-        .handshake_timeout(Duration::from_millis(20));
-    let server = scene.listen(options);
+    let server = scene.listen(scene.server_options());
     server.unref();
     let (heard, later) = (watch.loud(), Rc::clone(replies));
     let store: Rc<RefCell<Vec<u8>>> = Rc::default();
@@ -241,6 +238,9 @@ fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
             (Reply::Found(reply, _), _) => reply.error(failure.clone()),
         });
     };
+    let accepted: Rc<RefCell<Option<Socket>>> = Rc::default();
+    let newest = Rc::clone(&accepted);
+    server.on_connection(move |socket| drop(newest.borrow_mut().replace(socket.clone())));
     let errors = watch.clone();
     let ticker = scene
         .event_loop
@@ -250,6 +250,10 @@ fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
                 let mut waiting = waiting.borrow_mut();
                 let (late, now) = waiting.drain(..).partition(late);
                 *waiting = late;
+                if !waiting.is_empty() {
+                    // It is gone before it is answered.
+                    accepted.borrow().as_ref().unwrap().destroy();
+                }
                 now
             };
             for reply in now {
