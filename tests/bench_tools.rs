@@ -49,7 +49,7 @@ fn a_record_is_json() {
     );
     record.row("tcp", "tokio", "bytes", &[54.5], &[]);
     let expected = concat!(
-        "{\"bench\": \"ping_pong\", \"quick\": true, \"rows\": [\n",
+        "{\"bench\": \"ping_pong\", \"quick\": true, \"reference\": \"raw epoll\", \"rows\": [\n",
         "  {\"case\": \"tcp \\\"50\\\"\", \"peer\": \"tokio\", \"metric\": \"msgs/s\", ",
         "\"median\": 2, \"min\": 1, \"max\": 3, ",
         "\"ratio\": 0.75, \"ratio_min\": 0.5, \"ratio_max\": 1},\n",
