@@ -223,25 +223,26 @@ fn keep_later(scene: &Scene<'_>, watch: &Watch, replies: &Replies) -> Server {
     server
 }
 
+fn answer(watch: &Watch, about: About, reply: Reply) {
+    let failure = Error::other(watch.loud());
+    watch.call(|| match (reply, about) {
+        (Reply::Kept(reply), About::Forget) => drop(reply),
+        (Reply::Kept(reply), _) => reply.done(),
+        (Reply::Found(reply, data), About::Found) => reply.found(&data),
+        (Reply::Found(reply, _), About::NotFound) => reply.not_found(),
+        (Reply::Found(reply, _), About::Forget) => drop(reply),
+        (Reply::Found(reply, _), _) => reply.error(failure.clone()),
+    });
+}
+
 /// A connection, and one that would take up its session; every call is watched.
 fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
     let replies = Replies::default();
     let server = keep_later(scene, watch, &replies);
     let (own, waiting) = (watch.clone(), Rc::clone(&replies));
-    let answer = move |reply: Reply, failure: Error| {
-        own.call(|| match (reply, about) {
-            (Reply::Kept(reply), About::Forget) => drop(reply),
-            (Reply::Kept(reply), _) => reply.done(),
-            (Reply::Found(reply, data), About::Found) => reply.found(&data),
-            (Reply::Found(reply, _), About::NotFound) => reply.not_found(),
-            (Reply::Found(reply, _), About::Forget) => drop(reply),
-            (Reply::Found(reply, _), _) => reply.error(failure.clone()),
-        });
-    };
     let accepted: Rc<RefCell<Option<Socket>>> = Rc::default();
     let newest = Rc::clone(&accepted);
     server.on_connection(move |socket| drop(newest.borrow_mut().replace(socket.clone())));
-    let errors = watch.clone();
     let ticker = scene
         .event_loop
         .set_interval(Duration::from_millis(1), move |_| {
@@ -257,7 +258,7 @@ fn converse_again(scene: &Scene<'_>, watch: &Watch, about: About) {
                 now
             };
             for reply in now {
-                answer(reply, Error::other(errors.loud()));
+                answer(&own, about, reply);
             }
         });
     ticker.unref();
