@@ -3,42 +3,20 @@
 
 #[path = "common/census.rs"]
 mod census;
+#[path = "common/panicking.rs"]
+mod panicking;
 
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use census::EventLoop;
+use panicking::{boom, run_through};
 use tidewheel::net::{self, Encoding, EventKind, Handler, Socket, SocketOptions};
-
-/// Unwinds without the message of a panic.
-fn boom() -> ! {
-    resume_unwind(Box::new("boom"))
-}
-
-/// Runs until nothing is alive and counts the panics on the way.
-#[track_caller]
-fn run_through(event_loop: &EventLoop) -> usize {
-    let deadline = event_loop.set_timeout(Duration::from_secs(30), |_| panic!("stuck"));
-    deadline.unref();
-    let mut panics = 0;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
-            Ok(result) => {
-                result.unwrap();
-                deadline.clear();
-                return panics;
-            }
-            Err(payload) if payload.downcast_ref() == Some(&"boom") => panics += 1,
-            Err(payload) => resume_unwind(payload),
-        }
-        assert!(panics < 10_000, "it panics for ever");
-    }
-}
 
 /// What was heard, in order.
 #[derive(Clone, Default)]
