@@ -6,13 +6,15 @@
 
 #[path = "panic_table/bystanders.rs"]
 mod bystanders;
+#[path = "common/panicking.rs"]
+mod panicking;
 
 use std::cell::{Cell, RefCell};
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bystanders::Bystanders;
+use panicking::{boom, run_through};
 use tidewheel::net::{
     self, ConnectOptions, Encoding, EventKind, Handler, ListenOptions, Lookup, LookupReply, Server,
     Socket, SocketOptions,
@@ -24,10 +26,9 @@ use tidewheel::{Error, EventLoop, Interest};
 struct Bomb(Rc<Cell<usize>>);
 
 impl Bomb {
-    /// Unwinds, without the message of a panic.
     fn go(&self) {
         self.0.set(self.0.get() + 1);
-        resume_unwind(Box::new("on purpose"));
+        boom();
     }
 }
 
@@ -300,28 +301,6 @@ fn address(server: &Server) -> net::Address {
     server.address().unwrap()
 }
 
-/// Runs until nothing is alive; says how many panics there were on the way.
-#[track_caller]
-fn run_through(event_loop: &EventLoop, row: &str) -> usize {
-    let deadline = event_loop.set_timeout(Duration::from_secs(60), |_| panic!("stuck"));
-    deadline.unref();
-    let mut panics = 0;
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| event_loop.run())) {
-            Ok(result) => {
-                result.unwrap();
-                deadline.clear();
-                return panics;
-            }
-            Err(payload) if payload.downcast_ref() == Some(&"on purpose") => panics += 1,
-            Err(payload) => {
-                eprintln!("in the row of {row}");
-                resume_unwind(payload)
-            }
-        }
-    }
-}
-
 /// One row among bystanders who have come before it and after it.
 fn check(row: &str, arrange: impl FnOnce(&EventLoop, Bomb)) {
     let look_up = |_: &str, _| Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]);
@@ -330,7 +309,9 @@ fn check(row: &str, arrange: impl FnOnce(&EventLoop, Bomb)) {
     bystanders.come(&event_loop);
     arrange(&event_loop, bomb.clone());
     bystanders.come(&event_loop);
-    let panics = run_through(&event_loop, row);
+    // Shown when this fails.
+    println!("{row}");
+    let panics = run_through(&event_loop);
     assert_eq!(panics, bomb.0.get(), "{row}");
     assert!(panics > 0, "{row} was never called");
     bystanders.check(2, row);

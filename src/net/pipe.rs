@@ -144,10 +144,9 @@ impl LoopHandle {
 
     /// `destination` has drained: what is piped into it goes on.
     pub(super) fn wake_sources(&self, destination: Key) {
-        for source in self.inbound(destination) {
+        for source in self.sources(destination) {
             self.wake_source(source, destination);
         }
-        self.wake_source(destination, destination);
     }
 
     fn wake_source(&self, source: Key, destination: Key) {
@@ -169,19 +168,21 @@ impl LoopHandle {
 
     /// `destination` takes nothing more: it has ended, or is gone. An echo ends by itself.
     pub(super) fn finish_pipes(&self, destination: Key) {
-        // No `drain` will come for those who rest.
-        self.wake_sources(destination);
-        for source in self.inbound(destination) {
-            self.remove_pipes(source, Some(destination));
+        for source in self.sources(destination) {
+            // No `drain` will come for those who rest.
+            if source == destination {
+                self.wake_source(source, destination);
+            } else {
+                self.remove_pipes(source, Some(destination));
+            }
         }
     }
 
     /// `destination` failed to send: nothing is piped into it any more, not even by itself.
     pub(super) fn fail_pipes(&self, destination: Key) {
-        for source in self.inbound(destination) {
+        for source in self.sources(destination) {
             self.remove_pipes(source, Some(destination));
         }
-        self.remove_pipes(destination, Some(destination));
     }
 
     /// A socket is gone: it is neither source nor destination any more.
@@ -190,13 +191,18 @@ impl LoopHandle {
         self.remove_pipes(key, None);
     }
 
-    /// The other sockets that are piped into this one: mostly none, and then nothing is allocated.
-    fn inbound(&self, destination: Key) -> Vec<Key> {
+    /// The sockets that are piped into this one, itself last if it is piped anywhere: mostly none, and then nothing is
+    /// allocated.
+    fn sources(&self, destination: Key) -> Vec<Key> {
         let mut face = self.inner().face.borrow_mut();
-        match face.socket(destination) {
-            Some(socket) => socket.inbound().to_vec(),
-            None => Vec::new(),
+        let Some(socket) = face.socket(destination) else {
+            return Vec::new();
+        };
+        let mut sources = socket.inbound().to_vec();
+        if count_pipes(Some(socket)) > 0 {
+            sources.push(destination);
         }
+        sources
     }
 }
 

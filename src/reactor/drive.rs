@@ -65,6 +65,16 @@ impl SocketSource {
         }
     }
 
+    /// Something may be there for one who begins to read, and no poll need tell of it again.
+    fn may_read_at_once(&self) -> bool {
+        // The session may hold cleartext.
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return true;
+        }
+        self.ready.readable || self.conn.has_write_error()
+    }
+
     /// Whether a turn would find bytes to read or room to send. (Under TLS other things count.)
     #[cfg(debug_assertions)]
     pub(super) fn has_work(&self) -> bool {
@@ -341,7 +351,7 @@ impl Reactor {
         }
     }
 
-    /// Reading begins (again).
+    /// Reading begins (again). What the poll has not told of yet, it will.
     pub(super) fn restore_read_interest(&mut self, key: Key) {
         let Some(socket) = self.socket_mut(key) else {
             return;
@@ -350,6 +360,8 @@ impl Reactor {
         if socket.registered == Registered::Write {
             socket.ready.readable = true;
             self.register(key, Registered::ReadWrite);
+        } else if !socket.may_read_at_once() {
+            return;
         }
         self.schedule(key);
     }
