@@ -1,9 +1,10 @@
 //! What does TLS cost a server: for a handshake, for a megabyte, and in memory for a connection that is idle?
 //!
 //! Beside tokio-rustls, which has the same cryptography, and Node, where that is installed. Each server is a process of
-//! its own with the same certificate (ECDSA P-256), and as it is by default otherwise. The client shakes hands one by
-//! one, so the rate has the client's half in it, and the processor time of the server says more. Without Criterion,
-//! which measures one process.
+//! its own with the same certificate (ECDSA P-256), and as it is by default otherwise; but tokio-rustls, which keeps
+//! sessions in memory, is there with tickets, too, as we and Node have them. The client shakes hands one by one, so
+//! the rate has the client's half in it, and the processor time of the server says more. Without Criterion, which
+//! measures one process.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -157,7 +158,7 @@ impl Bench {
         let name = samples[0][metric].0;
         let (value, ratio) = (Spread::of(&values), Spread::of(&ratios));
         println!(
-            "tls/{case}: {server:<14} {name:<20} {:>10.1} ({:.1} to {:.1}), to tokio-rustls {:.3}",
+            "tls/{case}: {server:<21} {name:<20} {:>10.1} ({:.1} to {:.1}), to tokio-rustls {:.3}",
             value.median, value.min, value.max, ratio.median
         );
         self.record.row(case, server, name, &values, &ratios);

@@ -38,6 +38,8 @@ const CHUNK: usize = 64 * 1024;
 const SERVE: &str = "TLS_BENCH_SERVER";
 
 pub const TOKIO: &str = "tokio-rustls";
+/// The same, but its sessions are tickets, as ours are, and not in its memory.
+const TICKETS: &str = "tokio-rustls, tickets";
 pub const OURS: &str = "tidewheel";
 
 /// A key and its certificate, as PEM.
@@ -77,7 +79,7 @@ pub fn start_all(identity: &Identity) -> Vec<Server> {
     // What is started inherits the processor.
     machine::pin_server();
     let program = env::current_exe().expect("a path of this program");
-    let mut servers: Vec<Server> = [TOKIO, OURS]
+    let mut servers: Vec<Server> = [TOKIO, TICKETS, OURS]
         .map(|name| {
             let mut command = Command::new(&program);
             command.env(SERVE, name);
@@ -135,7 +137,7 @@ pub fn serve_if_told() {
     });
     match name.as_str() {
         OURS => serve(Identity::given()),
-        _ => serve_by_tokio(Identity::given()),
+        name => serve_by_tokio(Identity::given(), name == TICKETS),
     }
     process::exit(0)
 }
@@ -180,16 +182,19 @@ fn pour(socket: &Socket) {
     while socket.write(DATA).is_ok() {}
 }
 
-fn serve_by_tokio(identity: Identity) {
+fn serve_by_tokio(identity: Identity, tickets: bool) {
     let cert = CertificateDer::from_pem_slice(identity.cert.as_bytes()).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).expect("a key");
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let config = builder
+    let mut config = builder
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![cert], key)
         .expect("a key that fits");
+    if tickets {
+        config.ticketer = ring::Ticketer::new().expect("keys");
+    }
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
