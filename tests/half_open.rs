@@ -4,7 +4,10 @@ mod common;
 #[path = "common/flow.rs"]
 mod flow;
 
-use common::{each_case, Script};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use common::{each_case, Peer, Script};
 use flow::{after_turns, pattern, serve_then, talk, Sink};
 use tidewheel::net::{ConnectOptions, EventKind, ReadyState, ServerOptions, WriteStatus};
 use tidewheel::Code;
@@ -19,6 +22,26 @@ fn the_end_comes_once_and_our_own_follows_its_listeners() {
             })
         });
         world.peer(&server).end();
+        world.run();
+        world.assert_trace("S", "end finish close(false)");
+    });
+}
+
+#[test]
+fn in_finish_a_peer_that_has_only_ended_can_read_our_end() {
+    each_case(|world| {
+        let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
+        let reader = Rc::clone(&peer);
+        let server = world.serve_one(move || {
+            let reader = Rc::clone(&reader);
+            Script::new("S").on(EventKind::Finish, move |socket, _| {
+                assert!(!socket.destroyed());
+                // Blocks until our FIN is there.
+                assert_eq!(reader.take().unwrap().read_all(), b"");
+            })
+        });
+        *peer.borrow_mut() = Some(world.peer(&server));
+        peer.borrow().as_ref().unwrap().end();
         world.run();
         world.assert_trace("S", "end finish close(false)");
     });

@@ -70,13 +70,16 @@ impl Wake {
     pub(crate) const URGENT: Wake = Wake(8);
     /// It stood on the ready list; the poll has found nothing.
     pub(crate) const LISTED: Wake = Wake(16);
+    /// Both directions are shut, and not by an error.
+    pub(crate) const SHUT: Wake = Wake(32);
 
-    fn of(readable: bool, writable: bool, hung_up: bool, urgent: bool) -> Wake {
+    fn of(readable: bool, writable: bool, hung_up: bool, urgent: bool, shut: bool) -> Wake {
         Wake(
             u8::from(readable)
                 | u8::from(writable) << 1
                 | u8::from(hung_up) << 2
-                | u8::from(urgent) << 3,
+                | u8::from(urgent) << 3
+                | u8::from(shut) << 5,
         )
     }
 
@@ -105,7 +108,9 @@ impl Wakeup {
             // Nearly always, and cheaper than to put it together.
             Wake::READABLE
         } else {
-            Wake::of(readable, writable, hung_up || event.is_error(), urgent)
+            let error = event.is_error();
+            let shut = event.is_write_closed() && !error;
+            Wake::of(readable, writable, hung_up || error, urgent, shut)
         };
         Wakeup { key, wake }
     }
@@ -113,9 +118,10 @@ impl Wakeup {
     #[cfg(any(test, feature = "sim"))]
     fn simulated(event: &MemEvent) -> Wakeup {
         let hung_up = event.read_closed || event.error;
+        let shut = event.write_closed && !event.error;
         Wakeup {
             key: Key::from_token(event.token),
-            wake: Wake::of(event.readable, event.writable, hung_up, false),
+            wake: Wake::of(event.readable, event.writable, hung_up, false, shut),
         }
     }
 }

@@ -307,6 +307,7 @@ impl SocketSource {
         bits.writable |= wake.has(Wake::WRITABLE);
         bits.hung_up |= hung_up;
         bits.peek_due |= hung_up;
+        bits.shut |= wake.has(Wake::SHUT) && self.conn.is_open();
         bits.urgent |= wake.has(Wake::URGENT);
         if wake.has(Wake::READABLE) && self.conn.may_peek() {
             self.vain_wakeups = self.vain_wakeups.saturating_add(1);

@@ -25,11 +25,8 @@ impl Reactor {
             let Some(Source::Socket(socket)) = self.sources.get_mut(key) else {
                 return;
             };
-            let result = socket
-                .stream
-                .as_ref()
-                .map_or(Ok(()), Stream::shutdown_write);
-            match result {
+            let open = socket.stream.as_ref().filter(|_| !socket.ready.shut);
+            match open.map_or(Ok(()), Stream::shutdown_write) {
                 Ok(()) => socket.conn.handle_shut(),
                 Err(error) => return self.write_failed(key, &error),
             }

@@ -110,6 +110,8 @@ pub(crate) struct Readiness {
     pub(crate) urgent: bool,
     /// A hang-up was signalled and no peek has looked yet.
     pub(crate) peek_due: bool,
+    /// Our direction is shut as well as the peer's, without a call of ours: a UNIX socket whose peer has closed.
+    pub(crate) shut: bool,
 }
 
 impl Readiness {
