@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustls::crypto::cipher::{
@@ -23,11 +23,11 @@ use tidewheel::tls::TlsVersion;
 
 use crate::scene::over_tcp;
 
-/// Records that nobody asked for yet.
-type Early = Arc<Mutex<Vec<u8>>>;
+/// Records that nobody asked for yet, of the one client there is.
+static EARLY: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 /// Encrypts a word along with the end of the handshake.
-struct Hasty(Box<dyn MessageEncrypter>, Early);
+struct Hasty(Box<dyn MessageEncrypter>);
 
 impl MessageEncrypter for Hasty {
     fn encrypt(
@@ -42,7 +42,7 @@ impl MessageEncrypter for Hasty {
                 payload: (&b"early"[..]).into(),
             };
             let word = self.0.encrypt(word, 1)?;
-            self.1.lock().unwrap().extend(word.encode());
+            EARLY.lock().unwrap().extend(word.encode());
         }
         self.0.encrypt(message, number)
     }
@@ -52,20 +52,19 @@ impl MessageEncrypter for Hasty {
     }
 }
 
-struct HastyAead(&'static dyn Tls12AeadAlgorithm, Early);
+struct HastyAead;
 
 impl Tls12AeadAlgorithm for HastyAead {
     fn encrypter(&self, key: AeadKey, iv: &[u8], extra: &[u8]) -> Box<dyn MessageEncrypter> {
-        let inner = self.0.encrypter(key, iv, extra);
-        Box::new(Hasty(inner, Arc::clone(&self.1)))
+        Box::new(Hasty(known().aead_alg.encrypter(key, iv, extra)))
     }
 
     fn decrypter(&self, key: AeadKey, iv: &[u8]) -> Box<dyn MessageDecrypter> {
-        self.0.decrypter(key, iv)
+        known().aead_alg.decrypter(key, iv)
     }
 
     fn key_block_shape(&self) -> KeyBlockShape {
-        self.0.key_block_shape()
+        known().aead_alg.key_block_shape()
     }
 
     fn extract_keys(
@@ -74,11 +73,12 @@ impl Tls12AeadAlgorithm for HastyAead {
         iv: &[u8],
         extra: &[u8],
     ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
-        self.0.extract_keys(key, iv, extra)
+        known().aead_alg.extract_keys(key, iv, extra)
     }
 }
 
-fn hasty_client(ca: &str, early: &Early) -> ClientConnection {
+/// What the suite is made of.
+fn known() -> &'static Tls12CipherSuite {
     let known = ring::ALL_CIPHER_SUITES
         .iter()
         .find_map(|suite| match suite {
@@ -89,14 +89,17 @@ fn hasty_client(ca: &str, early: &Early) -> ClientConnection {
             }
             _ => None,
         });
-    let known = known.unwrap();
-    let common = rustls::crypto::CipherSuiteCommon { ..known.common };
-    let aead = Box::leak(Box::new(HastyAead(known.aead_alg, Arc::clone(early))));
-    let suite = Box::leak(Box::new(Tls12CipherSuite {
-        common,
-        aead_alg: aead,
+    known.unwrap()
+}
+
+fn hasty_client(ca: &str) -> ClientConnection {
+    static SUITE: OnceLock<Tls12CipherSuite> = OnceLock::new();
+    let known = known();
+    let suite = SUITE.get_or_init(|| Tls12CipherSuite {
+        common: rustls::crypto::CipherSuiteCommon { ..known.common },
+        aead_alg: &HastyAead,
         ..*known
-    }));
+    });
     let provider = CryptoProvider {
         cipher_suites: vec![SupportedCipherSuite::Tls12(suite)],
         ..ring::default_provider()
@@ -115,8 +118,7 @@ fn hasty_client(ca: &str, early: &Early) -> ClientConnection {
 
 /// Says its word with the last message of the handshake, and waits for what ends that.
 fn visit(port: u16, ca: &str) -> std::io::Result<()> {
-    let early = Early::default();
-    let mut client = hasty_client(ca, &early);
+    let mut client = hasty_client(ca);
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     while client.is_handshaking() {
@@ -124,7 +126,7 @@ fn visit(port: u16, ca: &str) -> std::io::Result<()> {
         while client.wants_write() {
             client.write_tls(&mut wire)?;
         }
-        wire.append(&mut early.lock().unwrap());
+        wire.append(&mut EARLY.lock().unwrap());
         stream.write_all(&wire)?;
         let mut heard = [0; 4096];
         let mut heard = match stream.read(&mut heard)? {

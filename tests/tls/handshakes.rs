@@ -122,7 +122,7 @@ fn junk_silence_and_leaving_are_told_once_each() {
     each_scene(|scene| {
         let options = scene
             .server_options()
-            .handshake_timeout(Duration::from_millis(80));
+            .handshake_timeout(Duration::from_millis(400));
         let server = scene.listen(options);
         let left = Cell::new(4);
         let note = scene.noter();
@@ -405,7 +405,7 @@ fn alpn_key_log_and_exported_keys() {
 fn handshakes_over_the_limit_wait_their_turn() {
     each_scene(|scene| {
         let options = scene.server_options().max_handshakes(1);
-        let server = scene.listen(options.handshake_timeout(Duration::from_millis(60)));
+        let server = scene.listen(options.handshake_timeout(Duration::from_millis(600)));
         note_errors(scene, &server);
         let mut silent = scene.peer(&server);
         let done = scene.client(

@@ -153,7 +153,7 @@ fn an_answer_that_nobody_waits_for_does_no_harm() {
     each_scene(|scene| {
         let kept: Rc<RefCell<Option<OcspReply>>> = Rc::default();
         let options = scene.server_options();
-        let options = options.handshake_timeout(Duration::from_millis(50));
+        let options = options.handshake_timeout(Duration::from_millis(400));
         let server = scene.serve_one(options, || Script::new("S"));
         let keep = Rc::clone(&kept);
         server.on_ocsp_request(move |_, _, _, reply| {

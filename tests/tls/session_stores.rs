@@ -151,17 +151,19 @@ fn nobody_speaks_before_the_session_is_kept() {
 fn an_answer_for_one_who_is_gone_is_harmless() {
     each_scene(|scene| {
         for late in [false, true] {
-            let options = scene
-                .server_options()
-                .handshake_timeout(Duration::from_millis(20));
-            let server = echo(scene, options);
+            let generous = echo(scene, scene.server_options());
             let store = Store::default();
             let sessions = Rc::clone(&store);
-            server.on_new_session(move |_, id, data, reply| {
+            generous.on_new_session(move |_, id, data, reply| {
                 sessions.borrow_mut().insert(id.to_vec(), data.to_vec());
                 reply.done();
             });
-            let first = scene.visit(&server, None);
+            let first = scene.visit(&generous, None);
+            generous.close();
+            let options = scene
+                .server_options()
+                .handshake_timeout(Duration::from_millis(50));
+            let server = echo(scene, options);
             let replies: Rc<RefCell<Vec<ResumeReply>>> = Rc::default();
             let waiting = Rc::clone(&replies);
             server.on_resume_session(move |_, _, reply| waiting.borrow_mut().push(reply));
