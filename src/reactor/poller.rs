@@ -83,6 +83,16 @@ impl Wake {
         )
     }
 
+    // Apart, so that it costs nothing where it is not needed.
+    #[inline(never)]
+    fn of_event(event: &mio::event::Event) -> Wake {
+        let error = event.is_error();
+        let hung_up = event.is_read_closed() || error;
+        let shut = event.is_write_closed() && !error;
+        let (readable, writable) = (event.is_readable(), event.is_writable());
+        Wake::of(readable, writable, hung_up, event.is_priority(), shut)
+    }
+
     #[inline]
     pub(crate) fn has(self, other: Wake) -> bool {
         self.0 & other.0 != 0
@@ -100,17 +110,14 @@ impl Wakeup {
     #[inline(always)]
     fn of(event: &mio::event::Event) -> Wakeup {
         let key = Key::from_token(event.token().0 as u64);
-        let (readable, writable) = (event.is_readable(), event.is_writable());
-        let (hung_up, urgent) = (event.is_read_closed(), event.is_priority());
+        let others = event.is_writable() | event.is_priority() | event.is_error();
         // All are asked, so that the machine asks once.
-        let only_readable = readable & !(writable | urgent | event.is_error()) & !hung_up;
+        let only_readable = event.is_readable() & !others & !event.is_read_closed();
         let wake = if only_readable {
             // Nearly always, and cheaper than to put it together.
             Wake::READABLE
         } else {
-            let error = event.is_error();
-            let shut = event.is_write_closed() && !error;
-            Wake::of(readable, writable, hung_up || error, urgent, shut)
+            Wake::of_event(event)
         };
         Wakeup { key, wake }
     }
