@@ -222,13 +222,20 @@ fn decrypt(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static
 fn is_too_costly(kdf: &Kdf<'_>) -> bool {
     match kdf {
         Kdf::Pbkdf2(params) => params.iteration_count > 10_000_000,
-        Kdf::Scrypt(params) => {
-            let memory =
-                128_u128 * u128::from(params.block_size) * u128::from(params.cost_parameter);
-            memory * u128::from(params.parallelization) > 512 * 1024 * 1024
-        }
+        Kdf::Scrypt(params) => is_too_large(
+            params.cost_parameter,
+            params.block_size.into(),
+            params.parallelization.into(),
+        ),
         _ => false,
     }
+}
+
+/// What scrypt takes: more than 512 MiB.
+pub(super) fn is_too_large(cost: u64, block_size: u64, parallel: u64) -> bool {
+    let factors = [cost, block_size, parallel].map(u128::from);
+    let memory = factors.into_iter().try_fold(128_u128, u128::checked_mul);
+    memory.is_none_or(|memory| memory > 512 * 1024 * 1024)
 }
 
 pub(super) fn sign(
