@@ -10,6 +10,7 @@ use rustls::sign::SigningKey;
 use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};
 
 use super::certificate::Certificate;
+use super::instead::{instead, Wanted};
 use super::keys::{is_too_large, sign};
 use super::material::Material;
 use crate::error::{Code, Error, Result};
@@ -28,10 +29,7 @@ pub(crate) fn load(
     provider: &CryptoProvider,
 ) -> Result<Opened> {
     let bytes = material.read()?;
-    let outer = Outer::read(&bytes).ok_or_else(|| {
-        let message = format!("not enough data: {material:?} is no PFX, PKCS#12 in DER");
-        Error::new(Code::TlsBadEncoding, message)
-    })?;
+    let outer = Outer::read(&bytes).ok_or_else(|| instead(material, &bytes, Wanted::Pfx))?;
     if outer.work > MOST_WORK {
         let message = "Unsupported PKCS12 PFX data: it asks for too much work or memory to open it";
         return Err(Error::new(Code::TlsUnsupported, message));
@@ -41,7 +39,7 @@ pub(crate) fn load(
         return Err(Error::new(Code::TlsMacVerifyFailure, message));
     }
     let archive = Pkcs12Archive::from_pkcs12(&bytes, passphrase.unwrap_or_default())
-        .map_err(|fault| explain(&fault, &outer.unsupported))?;
+        .map_err(|fault| explain(&fault, &outer.unsupported, passphrase.is_some()))?;
     let certs = archive.certs.iter();
     let certs = certs.map(|bag| Certificate::from_der(bag.cert.as_der()));
     let certs = certs.collect::<Result<Vec<_>>>()?;
@@ -80,8 +78,12 @@ fn chain_of(key: &dyn SigningKey, certs: &[Certificate]) -> Option<Vec<Certifica
 }
 
 /// Why it cannot be opened.
-fn explain(fault: &Fault, unsupported: &[String]) -> Error {
+fn explain(fault: &Fault, unsupported: &[String], has_passphrase: bool) -> Error {
     match fault {
+        Fault::MacError(_) if !has_passphrase => {
+            let message = "mac verify failure: the PFX is under a passphrase: set `passphrase`";
+            Error::new(Code::TlsMacVerifyFailure, message)
+        }
         Fault::MacError(_) => {
             let message = "mac verify failure: the passphrase does not open the PFX";
             Error::new(Code::TlsMacVerifyFailure, message)

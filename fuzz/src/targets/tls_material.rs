@@ -1,6 +1,6 @@
 //! Keys, certificates, PKCS#12 files and lists of trusted ones that are nearly right, or anything at all: in PEM and in
-//! DER, alone and together. What cannot be used is refused with an error that says so and shows no passphrase; what can be used is, and
-//! a certificate tells its fields.
+//! DER, alone and together. What cannot be used is refused with an error that says so and shows neither passphrase nor
+//! key; what can be used is, and a certificate tells its fields.
 //!
 //! A further kind of material gets a row in [`KINDS`], and files in [`FILES`].
 
@@ -71,6 +71,9 @@ pub fn run(data: &[u8]) {
             let message = error.to_string();
             assert!(!message.is_empty() && !error.code().as_str().is_empty());
             assert!(!message.contains(PASSPHRASE), "{message}");
+            let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+            let longest = message.split(|c| !is_base64(c)).map(str::len).max();
+            assert!(longest < Some(41), "part of a key? {message}");
         }
     }
     let shown = format!(

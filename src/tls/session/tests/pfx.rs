@@ -1,5 +1,6 @@
 //! Keys and certificates in PKCS#12 files.
 
+use super::keys::fixture;
 use super::*;
 
 const CA: &str = include_str!("../../fixtures/pfx-ca.crt");
@@ -122,6 +123,22 @@ fn junk_is_refused_and_does_no_harm() {
             // A name or a date in the clear may be another.
             let _ = SecureContext::make(&with(&changed, Some("secret")));
         }
+    }
+}
+
+#[test]
+fn what_is_no_pfx_or_lacks_its_passphrase_is_told() {
+    let pem = std::fs::read_to_string(fixture("v1-ec.pem")).unwrap();
+    for (given, said) in [
+        (Material::from("own.pfx"), "not enough data: the text \"own.pfx\" is no PEM: to read a file give a `Path`; a PFX (PKCS#12) is taken in DER"),
+        (Material::from(pem), "PRIVATE KEY, which belongs into `key`; a PFX (PKCS#12) is taken in DER"),
+        (Material::from(fixture("pfx-ca.crt")), "pfx-ca.crt is PEM of CERTIFICATE, which belongs into `cert` or `ca`;"),
+        (Material::from(MODERN), "mac verify failure: the PFX is under a passphrase: set `passphrase`"),
+    ] {
+        let mut from = ingredients(None, None);
+        from.pfx.push((given, None));
+        let error = SecureContext::make(&from).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
     }
 }
 
