@@ -11,6 +11,8 @@ mod loud;
 #[path = "common/panicking.rs"]
 mod panicking;
 
+#[path = "tls/alerts.rs"]
+mod alerts;
 #[path = "tls/bounds.rs"]
 mod bounds;
 #[path = "tls/calls.rs"]

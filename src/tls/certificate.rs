@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate, X509Version};
 use x509_parser::x509::X509Name;
 
+use super::instead::{instead, Wanted};
 use super::material::{pem, Material};
 use crate::error::{Code, Error, Result};
 
@@ -179,7 +180,7 @@ impl Eq for Certificate {}
 pub(crate) fn load(material: &Material) -> Result<Vec<Certificate>> {
     let bytes = material.read()?;
     let Some(sections) = pem(&bytes)? else {
-        return load_der(&bytes);
+        return load_der(&bytes).map_err(|_| instead(material, &bytes, Wanted::Certificate));
     };
     let mut certificates = Vec::new();
     for section in sections {
@@ -192,8 +193,7 @@ pub(crate) fn load(material: &Material) -> Result<Vec<Certificate>> {
         }
     }
     if certificates.is_empty() {
-        let message = format!("{material:?} holds no certificate");
-        return Err(Error::new(Code::TlsNoStartLine, message));
+        return Err(instead(material, &bytes, Wanted::Certificate));
     }
     Ok(certificates)
 }

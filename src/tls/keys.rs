@@ -13,6 +13,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::SignatureScheme;
 
 use super::certificate::Certificate;
+use super::instead::{instead, Wanted};
 use super::material::{pem, Material};
 use crate::error::{Code, Error, Result};
 
@@ -143,6 +144,9 @@ pub(crate) fn load(
 ) -> Result<Vec<Arc<dyn SigningKey>>> {
     let bytes = material.read()?;
     let Some(sections) = pem(&bytes)? else {
+        if Wanted::of_der(&bytes) != Some(Wanted::Key) {
+            return Err(instead(material, &bytes, Wanted::Key));
+        }
         return Ok(vec![sign(read_der(&bytes, passphrase)?, provider)?]);
     };
     let mut keys = Vec::new();
@@ -163,23 +167,16 @@ pub(crate) fn load(
         keys.push(sign(key, provider)?);
     }
     if keys.is_empty() {
-        let message = format!("{material:?} holds no private key");
-        return Err(Error::new(Code::TlsNoStartLine, message));
+        return Err(instead(material, &bytes, Wanted::Key));
     }
     Ok(keys)
 }
 
 fn read_der(bytes: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static>> {
-    if EncryptedPrivateKeyInfo::from_der(bytes).is_ok() {
-        return decrypt(bytes, passphrase);
+    match PrivateKeyDer::try_from(bytes) {
+        Ok(key) => Ok(key.clone_key()),
+        Err(_) => decrypt(bytes, passphrase),
     }
-    let key = PrivateKeyDer::try_from(bytes).map_err(|_| {
-        Error::new(
-            Code::TlsBadEncoding,
-            "the key is neither PEM nor DER of a private key",
-        )
-    })?;
-    Ok(key.clone_key())
 }
 
 /// Opens a key of PKCS#8 that is under a passphrase.
@@ -222,13 +219,20 @@ fn decrypt(der: &[u8], passphrase: Option<&str>) -> Result<PrivateKeyDer<'static
 fn is_too_costly(kdf: &Kdf<'_>) -> bool {
     match kdf {
         Kdf::Pbkdf2(params) => params.iteration_count > 10_000_000,
-        Kdf::Scrypt(params) => {
-            let memory =
-                128_u128 * u128::from(params.block_size) * u128::from(params.cost_parameter);
-            memory * u128::from(params.parallelization) > 512 * 1024 * 1024
-        }
+        Kdf::Scrypt(params) => is_too_large(
+            params.cost_parameter,
+            params.block_size.into(),
+            params.parallelization.into(),
+        ),
         _ => false,
     }
+}
+
+/// What scrypt takes: more than 512 MiB.
+pub(super) fn is_too_large(cost: u64, block_size: u64, parallel: u64) -> bool {
+    let factors = [cost, block_size, parallel].map(u128::from);
+    let memory = factors.into_iter().try_fold(128_u128, u128::checked_mul);
+    memory.is_none_or(|memory| memory > 512 * 1024 * 1024)
 }
 
 pub(super) fn sign(

@@ -45,6 +45,31 @@ impl Material {
     }
 }
 
+impl Material {
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.0, Kind::File(_))
+    }
+
+    /// What it is called in an error: a file and what looks like the name of one, nothing that may be a secret.
+    pub(crate) fn named(&self, bytes: &[u8]) -> String {
+        match (&self.0, std::str::from_utf8(bytes)) {
+            (Kind::File(path), _) => format!("the file {}", path.display()),
+            (_, Ok(text)) if is_file_name(text) => format!("the text {text:?}"),
+            (_, Ok(text)) if !text.is_empty() => format!("the text of {} bytes", text.len()),
+            _ => format!("what was given ({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// One short line with an ending, such as `conf/server.pem`. No base64 has a dot.
+fn is_file_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_./~ ".contains(c);
+    let ending = text.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let is_ending =
+        (1..=4).contains(&ending.len()) && ending.bytes().all(|c| c.is_ascii_alphanumeric());
+    text.len() <= 100 && is_ending && text.chars().all(is_part)
+}
+
 /// Never shows what may be a secret.
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,9 +146,11 @@ pub(crate) fn pem(bytes: &[u8]) -> Result<Option<Vec<Section>>> {
     let mut lines = text.lines().map(str::trim);
     let mut sections = Vec::new();
     while let Some(line) = lines.next() {
-        let Some(label) = marker(line, "-----BEGIN ") else {
+        if !line.starts_with("-----BEGIN ") {
             continue;
-        };
+        }
+        // The rest of the line may be a key: it is not shown.
+        let label = marker(line, "-----BEGIN ").ok_or_else(no_line_breaks)?;
         let mut section = Section {
             label: label.into(),
             encrypted_headers: false,
@@ -157,7 +184,15 @@ pub(crate) fn pem(bytes: &[u8]) -> Result<Option<Vec<Section>>> {
 }
 
 fn marker<'a>(line: &'a str, begin: &str) -> Option<&'a str> {
-    line.strip_prefix(begin)?.strip_suffix("-----")
+    let label = line.strip_prefix(begin)?.strip_suffix("-----")?;
+    let is_label = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || b" .".contains(&c);
+    (label.len() <= 40 && label.bytes().all(is_label)).then_some(label)
+}
+
+fn no_line_breaks() -> Error {
+    let message =
+        "the line that begins a PEM block has more in it: the text has lost its line breaks";
+    Error::new(Code::TlsBadEncoding, message)
 }
 
 fn bad_pem(label: &str, what: &str) -> Error {

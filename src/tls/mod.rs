@@ -152,6 +152,7 @@ mod ciphers;
 pub(crate) mod context;
 mod failure;
 mod identity;
+mod instead;
 mod kept;
 mod key_log;
 mod keys;

@@ -10,7 +10,8 @@ use rustls::sign::SigningKey;
 use x509_parser::asn1_rs::{Any, Class, FromDer, Tag};
 
 use super::certificate::Certificate;
-use super::keys::sign;
+use super::instead::{instead, Wanted};
+use super::keys::{is_too_large, sign};
 use super::material::Material;
 use crate::error::{Code, Error, Result};
 
@@ -28,16 +29,17 @@ pub(crate) fn load(
     provider: &CryptoProvider,
 ) -> Result<Opened> {
     let bytes = material.read()?;
-    let outer = Outer::read(&bytes).ok_or_else(|| {
-        let message = format!("not enough data: {material:?} is no PFX, PKCS#12 in DER");
-        Error::new(Code::TlsBadEncoding, message)
-    })?;
+    let outer = Outer::read(&bytes).ok_or_else(|| instead(material, &bytes, Wanted::Pfx))?;
+    if outer.work > MOST_WORK {
+        let message = "Unsupported PKCS12 PFX data: it asks for too much work or memory to open it";
+        return Err(Error::new(Code::TlsUnsupported, message));
+    }
     if passphrase.is_some() && !outer.has_mac {
         let message = "mac absent: the PFX cannot show that `passphrase` is the right one";
         return Err(Error::new(Code::TlsMacVerifyFailure, message));
     }
     let archive = Pkcs12Archive::from_pkcs12(&bytes, passphrase.unwrap_or_default())
-        .map_err(|fault| explain(&fault, &outer.unsupported))?;
+        .map_err(|fault| explain(&fault, &outer.unsupported, passphrase.is_some()))?;
     let certs = archive.certs.iter();
     let certs = certs.map(|bag| Certificate::from_der(bag.cert.as_der()));
     let certs = certs.collect::<Result<Vec<_>>>()?;
@@ -76,8 +78,12 @@ fn chain_of(key: &dyn SigningKey, certs: &[Certificate]) -> Option<Vec<Certifica
 }
 
 /// Why it cannot be opened.
-fn explain(fault: &Fault, unsupported: &[String]) -> Error {
+fn explain(fault: &Fault, unsupported: &[String], has_passphrase: bool) -> Error {
     match fault {
+        Fault::MacError(_) if !has_passphrase => {
+            let message = "mac verify failure: the PFX is under a passphrase: set `passphrase`";
+            Error::new(Code::TlsMacVerifyFailure, message)
+        }
         Fault::MacError(_) => {
             let message = "mac verify failure: the passphrase does not open the PFX";
             Error::new(Code::TlsMacVerifyFailure, message)
@@ -114,6 +120,8 @@ struct Outer {
     has_mac: bool,
     /// The encryptions it uses that cannot be undone here, each once.
     unsupported: Vec<String>,
+    /// Iterations that it asks for, as far as can be seen: what is sealed may ask for more.
+    work: u64,
 }
 
 impl Outer {
@@ -128,23 +136,57 @@ impl Outer {
         let mut outer = Outer {
             has_mac: !mac.is_empty(),
             unsupported: Vec::new(),
+            work: 0,
         };
         outer.look(bytes, DEPTH);
+        if let Ok((_, mac)) = Any::from_der(mac) {
+            let parameters = Any::from_der(mac.data).map_or(&[][..], |(rest, _digest)| rest);
+            outer.count(parameters, false);
+        }
         Some(outer)
     }
 
     /// Looks for the names of encryptions, also in what is wrapped.
     fn look(&mut self, mut bytes: &[u8], depth: usize) {
+        let mut named = String::new();
         while let Ok((rest, any)) = Any::from_der(bytes) {
             bytes = rest;
+            if ITERATED.iter().any(|oid| named.starts_with(oid)) {
+                self.count(any.data, named == SCRYPT);
+            }
+            named.clear();
             if any.class() == Class::Universal && any.tag() == Tag::Oid {
                 if let Ok(oid) = any.oid() {
-                    self.note(&oid.to_id_string());
+                    named = oid.to_id_string();
+                    self.note(&named);
                 }
             } else if depth > 0 && (any.header.constructed() || any.tag() == Tag::OctetString) {
                 self.look(any.data, depth - 1);
             }
         }
+    }
+
+    /// Reads a salt, and what follows it: iterations, or what scrypt costs.
+    fn count(&mut self, parameters: &[u8], is_scrypt: bool) {
+        let Ok((mut rest, _salt)) = Any::from_der(parameters) else {
+            return;
+        };
+        let mut next = || {
+            let (after, number) = Any::from_der(rest).ok()?;
+            rest = after;
+            // What is no number that fits is too large, or refused later.
+            (number.tag() == Tag::Integer).then(|| number.u64().unwrap_or(u64::MAX))
+        };
+        let iterations = next().unwrap_or(1);
+        let costs = is_scrypt.then(|| [iterations, next().unwrap_or(1), next().unwrap_or(1)]);
+        let work = match costs {
+            Some([cost, block_size, parallel]) if is_too_large(cost, block_size, parallel) => {
+                u64::MAX
+            }
+            Some(_) => 0,
+            None => iterations,
+        };
+        self.work = self.work.saturating_add(work);
     }
 
     fn note(&mut self, oid: &str) {
@@ -162,6 +204,14 @@ impl Outer {
 
 /// How deep to look: enough for a parameter of the encryption of a key in a bag.
 const DEPTH: usize = 20;
+
+/// In one file, which has some three places for them. OpenSSL writes 2,048 in each.
+const MOST_WORK: u64 = 4_000_000;
+
+const SCRYPT: &str = "1.3.6.1.4.1.11591.4.11";
+
+/// What takes a salt and a number of iterations, or begins with these numbers.
+const ITERATED: &[&str] = &["1.2.840.113549.1.5.", "1.2.840.113549.1.12.1.", SCRYPT];
 
 /// Those that can be undone, or are part of one that can.
 const OPENED: &[&str] = &[

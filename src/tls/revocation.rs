@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::certificate::{time, Certificate};
+use super::instead::{instead, Wanted};
 use super::material::{pem, Material};
 use crate::error::{Code, Error, Result};
 
@@ -47,6 +48,7 @@ impl Lists {
             let bytes = material.read()?;
             let before = lists.len();
             match pem(&bytes)? {
+                None if CertificateRevocationList::from_der(&bytes).is_err() => {}
                 None => read_all(&bytes, &mut lists)?,
                 Some(sections) => {
                     for section in sections {
@@ -57,8 +59,7 @@ impl Lists {
                 }
             }
             if lists.len() == before {
-                let message = format!("Failed to parse CRL: {material:?} holds none");
-                return Err(Error::new(Code::TlsNoStartLine, message));
+                return Err(instead(material, &bytes, Wanted::List));
             }
         }
         // Of several that tell of the same, the first one that is found counts.

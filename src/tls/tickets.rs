@@ -23,9 +23,6 @@ const NAME: usize = 16;
 const SALT: usize = 32;
 const STAMP: usize = 8;
 
-/// What rustls writes last of a session: when it was last used, and a number that it draws then.
-const LAST_USE: usize = 8 + 4;
-
 /// For how long keys are in use that nobody but this process knows, if tickets do not live longer.
 const ROLL: Duration = Duration::from_secs(60 * 60);
 
@@ -126,9 +123,9 @@ pub(crate) struct Ticketer {
     keys: Arc<TicketKeys>,
     binding: Binding,
     lifetime: Duration,
-    /// When the session that was opened last was made, and which one that is: if it is taken up it is sealed again at
-    /// once.
-    opened: Mutex<Option<([u8; STAMP], Binding)>>,
+    /// When the session that was opened last was made, and which one that is, if that can be told: if it is taken up it is
+    /// sealed again at once.
+    opened: Mutex<Option<([u8; STAMP], Option<Binding>)>>,
 }
 
 impl Ticketer {
@@ -148,15 +145,29 @@ impl Ticketer {
         same.map_or_else(|| now().to_be_bytes(), |(stamp, _)| stamp)
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<([u8; STAMP], Binding)>> {
+    fn opened(&self) -> MutexGuard<'_, Option<([u8; STAMP], Option<Binding>)>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The same for the same session, whenever it is used.
-fn identity(plain: &[u8]) -> Binding {
-    let lasting = plain.len().saturating_sub(LAST_USE);
-    Binding::of(Parts::of("session in a ticket").add(&plain[..lasting]))
+/// The same for the same session, whenever it is used and whatever else is agreed on then: its name and its secret.
+/// `None`: that is not where rustls writes it.
+fn identity(plain: &[u8]) -> Option<Binding> {
+    let (has_name, mut rest) = plain.split_first()?;
+    let mut name = &[][..];
+    if *has_name == 1 {
+        (name, rest) = counted(rest)?;
+    }
+    // The version and the cipher suite.
+    let (secret, _) = counted(rest.get(4..)?)?;
+    let parts = Parts::of("session in a ticket").add(name).add(secret);
+    Some(Binding::of(parts))
+}
+
+/// As many bytes as the first one says, and what follows them.
+fn counted(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (count, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(*count))
 }
 
 impl ProducesTickets for Ticketer {

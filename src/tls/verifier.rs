@@ -79,36 +79,28 @@ impl Verifier {
 /// What rustls asks of signatures, of those of servers by one trait and of those of clients by another.
 macro_rules! check_signatures {
     () => {
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Checked<HandshakeSignatureValid> {
-            match version_1_key(cert) {
-                Some(key) => verify_raw(message, &key, dss, self.algorithms()),
-                None => verify_tls12_signature(message, cert, dss, self.algorithms()),
-            }
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            cert: &CertificateDer<'_>,
-            dss: &DigitallySignedStruct,
-        ) -> Checked<HandshakeSignatureValid> {
-            match version_1_key(cert) {
-                Some(key) => {
-                    verify_tls13_signature_with_raw_key(message, &key, dss, self.algorithms())
-                }
-                None => verify_tls13_signature(message, cert, dss, self.algorithms()),
-            }
-        }
+        check_signatures!(
+            verify_tls12_signature: verify_raw,
+            verify_tls13_signature: verify_tls13_signature_with_raw_key
+        );
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
             self.algorithms().supported_schemes()
         }
     };
+    ($($check:ident: $by_key:ident),*) => {$(
+        fn $check(
+            &self,
+            message: &[u8],
+            cert: &CertificateDer<'_>,
+            dss: &DigitallySignedStruct,
+        ) -> Checked<HandshakeSignatureValid> {
+            match version_1_key(cert) {
+                Some(key) => $by_key(message, &key, dss, self.algorithms()),
+                None => $check(message, cert, dss, self.algorithms()),
+            }
+        }
+    )*};
 }
 
 impl ServerCertVerifier for Verifier {

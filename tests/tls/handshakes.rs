@@ -315,7 +315,7 @@ fn contexts_by_name_chosen_now_later_or_not() {
         }
         scene.assert_trace(
             "never.example",
-            "connect ready error(ECONNRESET) close(true)",
+            "connect ready error(ERR_SSL_TLSV1_UNRECOGNIZED_NAME) close(true)",
         );
         assert_eq!(scene.trace("V"), "ERR_TLS_INVALID_CONTEXT");
     });

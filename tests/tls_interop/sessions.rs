@@ -67,7 +67,8 @@ fn their_clients_take_up_our_sessions() {
                 s_client(port, "-tls1_2 -reconnect < /dev/null")
             });
             assert_eq!(said.matches("Reused, TLSv1.2").count(), 5, "{kept}: {said}");
-            for version in ["1_2", "1_3"] {
+            // The last one sends a key share that we ask to be replaced.
+            for version in ["1_2", "1_3", "1_3 -groups P-521:X25519"] {
                 let said = serve(world, place, kept, &|port| {
                     let once = |more: &str| {
                         let line = s_client(port, &format!("-tls{version} {more}"));
@@ -76,7 +77,7 @@ fn their_clients_take_up_our_sessions() {
                     let (first, second) = (once("-sess_out s.pem"), once("-sess_in s.pem"));
                     format!("{first}; {second}")
                 });
-                let reused = format!("Reused, TLSv{}", version.replace('_', "."));
+                let reused = format!("Reused, TLSv{}", version[..3].replace('_', "."));
                 assert_eq!(said.matches(&reused).count(), 1, "{kept}: {said}");
                 assert_eq!(said.matches("\nhello\n").count(), 2, "{kept}: {said}");
             }

@@ -1,6 +1,6 @@
-//! Keys, certificates and lists of trusted ones that are nearly right, or anything at all: in PEM and in DER, alone and
-//! together. What cannot be used is refused with an error that says so and shows no passphrase; what can be used is, and
-//! a certificate tells its fields.
+//! Keys, certificates, PKCS#12 files and lists of trusted ones that are nearly right, or anything at all: in PEM and in
+//! DER, alone and together. What cannot be used is refused with an error that says so and shows neither passphrase nor
+//! key; what can be used is, and a certificate tells its fields.
 //!
 //! A further kind of material gets a row in [`KINDS`], and files in [`FILES`].
 
@@ -8,8 +8,9 @@ use super::input::Input;
 use crate::tls::context::{ClientWishes, Ingredients, ServerWishes};
 use crate::tls::{check_server_identity, Certificate, Material, SecureContext};
 
-/// What is begun with: keys of every kind, sealed ones (by `secret`), and certificates.
-const FILES: [&[u8]; 13] = [
+/// What is begun with: keys of every kind, sealed ones (by `secret`), certificates, and PKCS#12 files. A corpus names
+/// them by their place.
+const FILES: &[&[u8]] = &[
     include_bytes!("../../../src/tls/fixtures/v1-ec.pem"),
     include_bytes!("../../../src/tls/fixtures/v1-server.pem"),
     include_bytes!("../../../src/tls/fixtures/key-pbes2.pem"),
@@ -23,18 +24,27 @@ const FILES: [&[u8]; 13] = [
     include_bytes!("../../../src/tls/fixtures/v1-server.crt"),
     include_bytes!("../../../src/tls/fixtures/v1-client.crt"),
     b"",
+    include_bytes!("../../../src/tls/fixtures/pfx-quick-modern.pfx"),
+    include_bytes!("../../../src/tls/fixtures/pfx-quick-legacy.pfx"),
+    include_bytes!("../../../src/tls/fixtures/pfx-quick-sealed.pfx"),
+    include_bytes!("../../../src/tls/fixtures/pfx-quick-sealed-legacy.pfx"),
+    include_bytes!("../../../src/tls/fixtures/pfx-no-mac.pfx"),
 ];
 
 const PASSPHRASE: &str = "secret";
 
 /// Where a context takes it.
-const KINDS: [fn(&mut Ingredients, Material); 6] = [
+const KINDS: &[fn(&mut Ingredients, Material)] = &[
     |to, key| to.keys.push((key, None)),
     |to, key| to.keys.push((key, Some(PASSPHRASE.into()))),
     |to, cert| to.certs.push(cert),
     |to, ca| to.ca.get_or_insert_default().push(ca),
     |to, crl| to.crl.push(crl),
     |to, response| to.ocsp.push(response),
+    #[cfg(feature = "tls-pfx")]
+    |to, pfx| to.pfx.push((pfx, None)),
+    #[cfg(feature = "tls-pfx")]
+    |to, pfx| to.pfx.push((pfx, Some(PASSPHRASE.into()))),
 ];
 
 pub fn run(data: &[u8]) {
@@ -61,6 +71,9 @@ pub fn run(data: &[u8]) {
             let message = error.to_string();
             assert!(!message.is_empty() && !error.code().as_str().is_empty());
             assert!(!message.contains(PASSPHRASE), "{message}");
+            let is_base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+            let longest = message.split(|c| !is_base64(c)).map(str::len).max();
+            assert!(longest < Some(41), "part of a key? {message}");
         }
     }
     let shown = format!(

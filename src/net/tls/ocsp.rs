@@ -23,7 +23,7 @@ impl OcspReply {
     /// There is none: the handshake goes on without.
     pub fn none(self) {}
 
-    /// Ends the handshake; `tls_client_error` gets `error`.
+    /// Ends the handshake; `tls_client_error` gets `error`, and the client the alert `internal_error`.
     pub fn error(self, error: Error) {
         self.asked.answer(Err(error));
     }

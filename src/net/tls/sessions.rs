@@ -59,7 +59,7 @@ impl ResumeReply {
     /// There is no such session: the handshake is a full one.
     pub fn not_found(self) {}
 
-    /// Ends the handshake; `tls_client_error` gets `error`.
+    /// Ends the handshake; `tls_client_error` gets `error`, and the client the alert `internal_error`.
     pub fn error(self, error: Error) {
         self.asked.answer(Err(error));
     }

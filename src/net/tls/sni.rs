@@ -45,7 +45,7 @@ impl SniReply {
         self.answer(Ok(None));
     }
 
-    /// Ends the handshake; `tls_client_error` gets `error`.
+    /// Ends the handshake; `tls_client_error` gets `error`, and the client the alert `unrecognized_name`.
     pub fn fail(self, error: Error) {
         self.answer(Err(error));
     }

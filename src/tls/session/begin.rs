@@ -48,7 +48,7 @@ impl Session {
             (Ok(Some(side)), _) => side,
             (Ok(None), Some(plan)) => plan.contexts.choose(self.server_name.as_deref()).clone(),
             (Ok(None), None) => return,
-            (Err(error), _) => return self.fail(error),
+            (Err(error), _) => return self.refuse(error, Alert::UNRECOGNIZED_NAME),
         };
         self.look_up_session(accepted, side);
     }
@@ -75,7 +75,7 @@ impl Session {
                 self.process();
             }
             Err((error, alert)) => {
-                self.state = State::Refused(Some(alert));
+                self.state = State::Refused(Some(alert.into()));
                 self.fail_with(&error);
             }
         }
@@ -137,7 +137,7 @@ impl Session {
                 Ok(None) => {}
                 Ok(Some(accepted)) => self.said_hello(accepted),
                 Err((error, alert)) => {
-                    self.state = State::Refused(Some(alert));
+                    self.state = State::Refused(Some(alert.into()));
                     self.fail_with(&error);
                 }
             }

@@ -5,6 +5,7 @@
 //! this certificate the right one) the session stops, says so by [`Session::wants`], and goes on with the answer. It
 //! sends and reads nothing meanwhile; what was fed and not used yet is held, which is one read at most.
 
+mod alert;
 mod begin;
 mod facts;
 mod hello;
@@ -19,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{Accepted, AcceptedAlert, Acceptor};
+use rustls::server::{Accepted, Acceptor};
 use rustls::{ClientConnection, CommonState, ServerConnection};
 
 use super::certificate::Certificate;
@@ -30,6 +31,7 @@ use super::key_log::Collector;
 use super::names::Contexts;
 use super::verifier::Verifier;
 use crate::error::{Code, Error, Result};
+use alert::Alert;
 use records::Records;
 use resume::{Keeping, Lookup};
 pub(crate) use resume::{Made, SessionPlan};
@@ -116,7 +118,7 @@ enum State {
     Client(Box<ClientConnection>),
     Server(Box<ServerConnection>),
     /// Ended before it was a connection, perhaps with an alert left to send.
-    Refused(Option<AcceptedAlert>),
+    Refused(Option<Alert>),
 }
 
 /// How far it came with the certificates of the peer.

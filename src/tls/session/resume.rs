@@ -146,7 +146,7 @@ impl Session {
         };
         let data = match answer {
             Ok(data) => data.unwrap_or_default(),
-            Err(error) => return self.fail(error),
+            Err(error) => return self.refuse(error, Alert::INTERNAL_ERROR),
         };
         let id = lookup.ids.pop_front().unwrap_or_default();
         let timeout = self

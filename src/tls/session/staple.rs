@@ -68,7 +68,7 @@ impl Session {
         let mut pair = CertifiedKey::clone(&stapling.pair);
         pair.ocsp = match answer {
             Ok(response) => response.filter(|response| !response.is_empty()),
-            Err(error) => return self.fail(error),
+            Err(error) => return self.refuse(error, Alert::INTERNAL_ERROR),
         };
         let own = Arc::new(Only(Arc::new(pair)));
         self.accept_with(stapling.accepted, stapling.side, Some(own));

@@ -8,6 +8,7 @@ mod ocsp;
 mod peers;
 #[cfg(feature = "tls-pfx")]
 mod pfx;
+mod retries;
 mod revocation;
 mod sessions;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 
-fn fixture(name: &str) -> PathBuf {
+pub(super) fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("src/tls/fixtures")
         .join(name)
@@ -167,6 +167,64 @@ fn certificates_that_are_none() {
     );
     from.keys = Vec::new();
     assert!(SecureContext::make(&from).is_ok(), "a client needs neither");
+}
+
+/// What is given to `key` (0), `cert` (1) or `crl` (2), and what is said of it.
+#[test]
+fn what_is_given_instead_is_named_and_what_to_do_about_it() {
+    let own = Authority::new("ca").issue(&["localhost"], |_| {});
+    let der = |pem: &str| {
+        crate::tls::material::pem(pem.as_bytes()).unwrap().unwrap()[0]
+            .der
+            .clone()
+    };
+    let one_line = own.key.replace('\n', "");
+    let escaped = own.key.replace('\n', "\\n");
+    let base64: String = own
+        .key
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    let missing = "is no PEM: to read a file give a `Path`";
+    let lost = "the text has lost its line breaks";
+    let pfx = if cfg!(feature = "tls-pfx") {
+        "`pfx`"
+    } else {
+        "`pfx`, of the feature `tls-pfx`"
+    };
+    for (wanted, given, said) in [
+        (0, Material::from("server.pem"), format!("the text \"server.pem\" {missing}; a private key is taken in PEM and DER")),
+        (1, Material::from("./a b/server.crt"), format!("the text \"./a b/server.crt\" {missing}; a certificate is taken in PEM and DER")),
+        (2, Material::from("a.crl"), format!("Failed to parse CRL: the text \"a.crl\" {missing}; a revocation list (CRL) is taken in PEM and DER")),
+        (0, Material::from(&base64), format!("the text of {} bytes {missing};", base64.len())),
+        (1, Material::from("a.b\nc.d"), format!("the text of 7 bytes {missing};")),
+        (0, Material::from(&one_line), lost.into()),
+        (0, Material::from(&escaped), lost.into()),
+        (1, Material::from(&one_line), lost.into()),
+        (1, Material::from(&own.key), "PEM of PRIVATE KEY, which belongs into `key`;".into()),
+        (1, Material::from(der(&own.key)), "is a private key, which belongs into `key`;".into()),
+        (0, Material::from(own.cert.repeat(3)), "PEM of CERTIFICATE, which belongs into `cert` or `ca`;".into()),
+        (2, Material::from(der(&own.cert)), "bytes) is a certificate, which belongs into `cert` or `ca`;".into()),
+        (0, Material::from(fixture("v1-list.crl")), "v1-list.crl is PEM of X509 CRL, which belongs into `crl`;".into()),
+        (0, Material::from(fixture("pfx-modern.pfx")), format!("the file {} is a PFX (PKCS#12), which belongs into {pfx};", fixture("pfx-modern.pfx").display())),
+        (1, Material::from(fixture("pfx-legacy.pfx")), "is a PFX (PKCS#12), which belongs into".into()),
+        (1, Material::from(fixture("README")), "README is no PEM;".into()),
+        (1, Material::from(""), "what was given (0 bytes) is empty;".into()),
+        (2, Material::from(""), "what was given (0 bytes) is empty;".into()),
+        (0, Material::from(&[0xff; 9]), "what was given (9 bytes) is neither PEM nor DER that can be read;".into()),
+        (1, Material::from("x -----BEGIN CERTIFICATE-----"), "holds no whole PEM block;".into()),
+    ] {
+        let mut from = ingredients(None, None);
+        match wanted {
+            0 => from.keys.push((given.clone(), None)),
+            1 => from.ca = Some(vec![given.clone()]),
+            _ => from.crl.push(given.clone()),
+        }
+        let error = SecureContext::make(&from).unwrap_err().to_string();
+        assert!(error.contains(&said), "{given:?}: {error}");
+        assert!(!error.contains(&base64[..16]), "a secret is shown");
+        assert!(!error.contains("Material("), "{error}");
+    }
 }
 
 #[test]

@@ -254,7 +254,7 @@ fn lists_that_cannot_be_used_are_refused_when_given() {
     let ca = Authority::new("ca");
     for (junk, code) in [
         (&b"junk"[..], Code::TlsBadEncoding),
-        (b"", Code::TlsNoStartLine),
+        (b"", Code::TlsBadEncoding),
         (ca.pem().as_bytes(), Code::TlsNoStartLine),
         (ca.cert.der(), Code::TlsBadEncoding),
         (

@@ -329,3 +329,56 @@ fn a_ticket_of_tls_1_2_is_renewed_with_the_time_it_has() {
     }
     assert!(begun.elapsed() >= lifetime && renewed > 0);
 }
+
+/// Whether a client of rustls alone, which is not bound as ours are, took up a session.
+fn visit(plan: &Rc<ServerPlan>, config: &Arc<rustls::ClientConfig>) -> bool {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
+    let mut server = Side::new(Session::server(plan));
+    while client.is_handshaking() || client.wants_write() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.take(&wire, 4096);
+        let mut wire = &std::mem::take(&mut server.wire)[..];
+        while !wire.is_empty() {
+            client.read_tls(&mut wire).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+    assert_eq!(server.news(), "secure");
+    client.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
+}
+
+#[test]
+fn a_client_that_agrees_on_something_else_each_time_gains_no_time() {
+    let mut place = Place::new(TlsVersion::V1_2, false);
+    let lifetime = Duration::from_millis(400);
+    let names = [b"a".to_vec(), b"b".to_vec()];
+    let short = ServerWishes {
+        session_timeout: lifetime,
+        alpn: names.to_vec(),
+        ..wishes()
+    };
+    place.serve(&short, false);
+    let wishes = ClientWishes {
+        reject: true,
+        own_identity: false,
+        send_name: true,
+        alpn: Vec::new(),
+    };
+    let mut config = rustls::ClientConfig::clone(&place.context.client(&wishes).unwrap().config);
+    config.resumption = rustls::client::Resumption::in_memory_sessions(4);
+    let configs = names.map(|name| {
+        let mut config = config.clone();
+        config.alpn_protocols = vec![name];
+        Arc::new(config)
+    });
+    let begun = std::time::Instant::now();
+    assert!(!visit(&place.plan, &configs[0]));
+    let mut renewed = 0;
+    while visit(&place.plan, &configs[(renewed + 1) % 2]) {
+        assert!(begun.elapsed() < 3 * lifetime, "it goes on for ever");
+        renewed += 1;
+    }
+    assert!(begun.elapsed() >= lifetime && renewed > 1);
+}
