@@ -120,7 +120,8 @@ impl Error {
     pub(crate) fn system(syscall: &'static str, error: &io::Error) -> Self {
         let mut inner = Inner::of_io(error);
         inner.syscall = Some(syscall);
-        inner.message = format!("{syscall} {}", inner.message);
+        // Every peer that resets costs one of these.
+        inner.message = [syscall, " ", &inner.message].concat();
         inner.into()
     }
 
@@ -394,7 +395,7 @@ impl Inner {
             return inner;
         };
         let mut inner = match errno::describe(errno) {
-            Some((code, _)) => Inner::new(code, code.to_string()),
+            Some((code, _)) => Inner::new(code, code.as_str().into()),
             None => Inner::new(Code::Other(errno), format!("Unknown system error -{errno}")),
         };
         inner.errno = Some(-errno);
