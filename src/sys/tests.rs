@@ -61,8 +61,15 @@ pub(super) fn tcp_pair() -> (Stream, Stream) {
 /// A path that nobody uses.
 pub(super) fn temporary_path() -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("tidewheel-{}-{count}", std::process::id()))
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tidewheel-{}-{count}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        // A process of before may have had this number, and left something.
+        if !path.exists() {
+            return path;
+        }
+    }
 }
 
 pub(super) fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {

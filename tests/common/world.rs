@@ -1,6 +1,7 @@
 //! One run of one scenario, and the checks at its end.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -31,6 +32,20 @@ pub struct World {
 static ALONE: Mutex<()> = Mutex::new(());
 static DIRECTORIES: AtomicUsize = AtomicUsize::new(0);
 
+/// One that did not exist: a process of before may have had the number of this one, and left something.
+fn fresh_directory() -> PathBuf {
+    loop {
+        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tidewheel-{}-{number}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        match std::fs::create_dir(&directory) {
+            Ok(()) => return directory,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("{}: {error}", directory.display()),
+        }
+    }
+}
+
 impl World {
     pub fn new(form: Form, transport: Transport) -> World {
         World::with(form, transport, EventLoop::builder())
@@ -39,10 +54,6 @@ impl World {
     pub fn with(form: Form, transport: Transport, builder: tidewheel::Builder) -> World {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let event_loop = EventLoop::of(builder).unwrap();
-        let number = DIRECTORIES.fetch_add(1, Ordering::Relaxed);
-        let directory =
-            std::env::temp_dir().join(format!("tidewheel-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
         World {
             own_fds: open_fds(),
             event_loop,
@@ -52,7 +63,7 @@ impl World {
             watched: RefCell::default(),
             probe: Rc::new(()),
             stuck: Rc::default(),
-            directory,
+            directory: fresh_directory(),
             _alone: alone,
         }
     }

@@ -211,9 +211,15 @@ pub struct SocketPath(PathBuf);
 impl SocketPath {
     pub fn new() -> SocketPath {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tidewheel-{}-{number}.sock", std::process::id());
-        SocketPath(std::env::temp_dir().join(name))
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("tidewheel-{}-{number}.sock", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            // A process of before may have had this number, and left something.
+            if !path.exists() {
+                return SocketPath(path);
+            }
+        }
     }
 
     pub fn as_str(&self) -> &str {
