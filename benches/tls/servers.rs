@@ -32,7 +32,8 @@ pub const DOWN: u8 = b'd';
 /// From now on it receives.
 pub const UP: u8 = b'u';
 
-const CHUNK: usize = 64 * 1024;
+/// What a server sends.
+const DATA: &[u8] = &[7; 64 * 1024];
 
 /// How this program is told that it is to be a server.
 const SERVE: &str = "TLS_BENCH_SERVER";
@@ -178,7 +179,6 @@ fn answer(socket: &Socket) {
 
 /// Sends until some of it has to wait.
 fn pour(socket: &Socket) {
-    const DATA: &[u8] = &[7; CHUNK];
     while socket.write(DATA).is_ok() {}
 }
 
@@ -216,12 +216,13 @@ fn serve_by_tokio(identity: Identity, tickets: bool) {
 }
 
 async fn answer_by_tokio(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
-    let mut buffer = vec![7; CHUNK];
+    // As large as a record.
+    let mut buffer = vec![0; 16 * 1024];
     let mut job = PING;
     loop {
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
-            return Ok(());
+            return stream.shutdown().await;
         }
         if job == UP {
             continue;
@@ -230,7 +231,7 @@ async fn answer_by_tokio(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
         match job {
             PING => stream.write_all(&buffer[..read]).await?,
             DOWN => loop {
-                stream.write_all(&buffer).await?;
+                stream.write_all(DATA).await?;
             },
             _ => {}
         }

@@ -67,9 +67,8 @@ impl SocketSource {
 
     /// Something may be there for one who begins to read, and no poll need tell of it again.
     fn may_read_at_once(&self) -> bool {
-        // The session may hold cleartext.
         #[cfg(feature = "tls")]
-        if self.tls.is_some() {
+        if self.tls.as_ref().is_some_and(|layer| layer.has_work()) {
             return true;
         }
         self.ready.readable || self.conn.has_write_error()

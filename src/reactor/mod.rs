@@ -168,9 +168,9 @@ pub(crate) struct Reactor {
     pub(crate) deferred: VecDeque<Deferred>,
     closing_sockets: VecDeque<Key>,
     closing_servers: VecDeque<Key>,
-    /// What the layers of TLS share to read ciphertext into: gone with the last of them.
+    /// What ciphertext is read into; empty until there is some, and then kept.
     #[cfg(feature = "tls")]
-    pub(crate) wire: std::rc::Weak<tls::Wire>,
+    wire: Vec<u8>,
     read_budget: usize,
     /// Referenced active sources.
     alive: usize,
@@ -216,7 +216,7 @@ impl Reactor {
             closing_sockets: VecDeque::new(),
             closing_servers: VecDeque::new(),
             #[cfg(feature = "tls")]
-            wire: std::rc::Weak::new(),
+            wire: Vec::new(),
             read_budget: settings.read_budget,
             alive: 0,
             reserve: Reserve::new(),

@@ -1,7 +1,7 @@
 //! Tickets: sessions that a server hands to its clients to keep, sealed with a key that only servers have.
 //!
-//! A ticket is the name of its key, a salt, and the session under a key made of both for this ticket alone, so that one
-//! key serves any number of tickets. It opens only for the context it was made for, and only for a time. Taking a session of
+//! A ticket is the name of its secret, a salt, and the session under a key made of both for this ticket alone, so that one
+//! secret serves any number of tickets. It opens only for the context it was made for, and only for a time. Taking a session of
 //! TLS 1.2 up makes no new secret: its ticket is sealed again, but with the time it has, or it would live for ever.
 
 use std::fmt;
@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey, AES_256_GCM};
-use ring::hkdf::{Salt, HKDF_SHA256};
+use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
 
-use super::binding::{Binding, Parts};
+use super::binding::Binding;
 use super::stored::{is_fresh, now};
 use crate::error::{Code, Error, Result};
 
@@ -33,18 +33,47 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub(crate) struct TicketKeys(Mutex<Current>);
 
 struct Current {
-    keys: [u8; KEYS],
+    keys: Keys,
     /// What keys of our own were before: what they have sealed may still be opened.
-    previous: Option<[u8; KEYS]>,
+    previous: Option<Keys>,
     /// Since when keys of our own are in use; those that were given stay.
     since: Option<Instant>,
+}
+
+#[derive(Clone)]
+struct Keys {
+    bytes: [u8; KEYS],
+    /// The secret, ready for use.
+    secret: hmac::Key,
+}
+
+impl Keys {
+    fn of(bytes: [u8; KEYS]) -> Keys {
+        Keys {
+            bytes,
+            secret: hmac::Key::new(hmac::HMAC_SHA256, &bytes[NAME..]),
+        }
+    }
+
+    fn name(&self) -> &[u8] {
+        &self.bytes[..NAME]
+    }
+
+    /// The key for one ticket of the context that `binding` stands for.
+    fn key_of(&self, salt: &[u8], binding: &Binding) -> Option<LessSafeKey> {
+        let mut context = hmac::Context::with_key(&self.secret);
+        context.update(binding.bytes());
+        context.update(salt);
+        let key = UnboundKey::new(&AES_256_GCM, context.sign().as_ref()).ok()?;
+        Some(LessSafeKey::new(key))
+    }
 }
 
 impl TicketKeys {
     /// Keys that nobody else knows, and that are changed from time to time.
     pub(crate) fn own() -> Result<Arc<TicketKeys>> {
         Ok(Arc::new(TicketKeys(Mutex::new(Current {
-            keys: random().ok_or_else(no_randomness)?,
+            keys: Keys::of(random().ok_or_else(no_randomness)?),
             previous: None,
             since: Some(Instant::now()),
         }))))
@@ -52,7 +81,7 @@ impl TicketKeys {
 
     pub(crate) fn given(keys: &[u8]) -> Result<Arc<TicketKeys>> {
         Ok(Arc::new(TicketKeys(Mutex::new(Current {
-            keys: checked(keys)?,
+            keys: Keys::of(checked(keys)?),
             previous: None,
             since: None,
         }))))
@@ -60,7 +89,7 @@ impl TicketKeys {
 
     /// From now on these, and no others.
     pub(crate) fn set(&self, keys: &[u8]) -> Result<()> {
-        let keys = checked(keys)?;
+        let keys = Keys::of(checked(keys)?);
         *self.lock() = Current {
             keys,
             previous: None,
@@ -73,27 +102,28 @@ impl TicketKeys {
     pub(crate) fn get(&self) -> [u8; KEYS] {
         let mut current = self.lock();
         current.since = None;
-        current.keys
+        current.keys.bytes
     }
 
     /// What seals, at the time `now`.
-    fn sealing(&self, now: Instant, lifetime: Duration) -> [u8; KEYS] {
+    fn sealing(&self, now: Instant, lifetime: Duration) -> Keys {
         let mut current = self.lock();
-        let old = current
-            .since
-            .is_some_and(|since| now.saturating_duration_since(since) > ROLL.max(lifetime));
-        if let (true, Some(keys)) = (old, random()) {
-            current.previous = Some(std::mem::replace(&mut current.keys, keys));
-            current.since = Some(now);
+        let is_old = |since| now.saturating_duration_since(since) > ROLL.max(lifetime);
+        if current.since.is_some_and(is_old) {
+            if let Some(keys) = random() {
+                let old = std::mem::replace(&mut current.keys, Keys::of(keys));
+                current.previous = Some(old);
+                current.since = Some(now);
+            }
         }
-        current.keys
+        current.keys.clone()
     }
 
     /// What opens a ticket that names `name`.
-    fn opening(&self, name: &[u8]) -> Option<[u8; KEYS]> {
+    fn opening(&self, name: &[u8]) -> Option<Keys> {
         let current = self.lock();
         let mut known = current.previous.iter().chain([&current.keys]);
-        known.find(|keys| keys[..NAME] == *name).copied()
+        known.find(|keys| keys.name() == name).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -117,6 +147,18 @@ impl fmt::Debug for TicketKeys {
     }
 }
 
+struct Opened {
+    made: [u8; STAMP],
+    identity: Option<Vec<u8>>,
+}
+
+/// Shows no secret.
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opened")
+    }
+}
+
 /// Makes and opens the tickets of one context of one server.
 #[derive(Debug)]
 pub(crate) struct Ticketer {
@@ -125,7 +167,7 @@ pub(crate) struct Ticketer {
     lifetime: Duration,
     /// When the session that was opened last was made, and which one that is, if that can be told: if it is taken up it is
     /// sealed again at once.
-    opened: Mutex<Option<([u8; STAMP], Option<Binding>)>>,
+    opened: Mutex<Option<Opened>>,
 }
 
 impl Ticketer {
@@ -141,27 +183,25 @@ impl Ticketer {
     /// When the session `plain` was made.
     fn stamp_of(&self, plain: &[u8]) -> [u8; STAMP] {
         let opened = self.opened().take();
-        let same = opened.filter(|(_, session)| *session == identity(plain));
-        same.map_or_else(|| now().to_be_bytes(), |(stamp, _)| stamp)
+        let same = opened.filter(|opened| opened.identity.as_deref() == identity(plain));
+        same.map_or_else(|| now().to_be_bytes(), |opened| opened.made)
     }
 
-    fn opened(&self) -> MutexGuard<'_, Option<([u8; STAMP], Option<Binding>)>> {
+    fn opened(&self) -> MutexGuard<'_, Option<Opened>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The same for the same session, whenever it is used and whatever else is agreed on then: its name and its secret.
-/// `None`: that is not where rustls writes it.
-fn identity(plain: &[u8]) -> Option<Binding> {
+/// The same for the same session, whenever it is used and whatever else is agreed on then: its name, its cipher suite and
+/// its secret. `None`: that is not where rustls writes it.
+fn identity(plain: &[u8]) -> Option<&[u8]> {
     let (has_name, mut rest) = plain.split_first()?;
-    let mut name = &[][..];
     if *has_name == 1 {
-        (name, rest) = counted(rest)?;
+        (_, rest) = counted(rest)?;
     }
     // The version and the cipher suite.
-    let (secret, _) = counted(rest.get(4..)?)?;
-    let parts = Parts::of("session in a ticket").add(name).add(secret);
-    Some(Binding::of(parts))
+    let (_, rest) = counted(rest.get(4..)?)?;
+    plain.get(..plain.len() - rest.len())
 }
 
 /// As many bytes as the first one says, and what follows them.
@@ -182,9 +222,9 @@ impl ProducesTickets for Ticketer {
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let keys = self.keys.sealing(Instant::now(), self.lifetime);
         let salt: [u8; SALT] = random()?;
-        let key = key_of(&keys, &salt, &self.binding)?;
+        let key = keys.key_of(&salt, &self.binding)?;
         let mut ticket = Vec::with_capacity(NAME + SALT + STAMP + plain.len() + 16);
-        ticket.extend_from_slice(&keys[..NAME]);
+        ticket.extend_from_slice(keys.name());
         ticket.extend_from_slice(&salt);
         ticket.extend_from_slice(&self.stamp_of(plain));
         ticket.extend_from_slice(plain);
@@ -200,7 +240,7 @@ impl ProducesTickets for Ticketer {
         let (name, rest) = ticket.split_at_checked(NAME)?;
         let (salt, sealed) = rest.split_at_checked(SALT)?;
         let keys = self.keys.opening(name)?;
-        let key = key_of(&keys, salt, &self.binding)?;
+        let key = keys.key_of(salt, &self.binding)?;
         let mut sealed = sealed.to_vec();
         let opened = key
             .open_in_place(only_nonce(), Aad::empty(), &mut sealed)
@@ -209,17 +249,12 @@ impl ProducesTickets for Ticketer {
         if !is_fresh(made, self.lifetime) {
             return None;
         }
-        *self.opened() = Some((made.try_into().ok()?, identity(plain)));
+        *self.opened() = Some(Opened {
+            made: made.try_into().ok()?,
+            identity: identity(plain).map(<[u8]>::to_vec),
+        });
         Some(plain.to_vec())
     }
-}
-
-/// The key for one ticket.
-fn key_of(keys: &[u8; KEYS], salt: &[u8], binding: &Binding) -> Option<LessSafeKey> {
-    let secret = Salt::new(HKDF_SHA256, salt).extract(&keys[NAME..]);
-    let info = [binding.bytes()];
-    let key = secret.expand(&info, &AES_256_GCM).ok()?;
-    Some(LessSafeKey::new(UnboundKey::from(key)))
 }
 
 /// A key seals one ticket only.
@@ -250,6 +285,7 @@ fn no_randomness() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::binding::Parts;
 
     fn ticketer(keys: &Arc<TicketKeys>, context: &str) -> Ticketer {
         let binding = Binding::of(Parts::of(context));
@@ -306,14 +342,15 @@ mod tests {
         let first = keys.sealing(Instant::now(), lifetime);
         let later = Instant::now() + ROLL + Duration::from_secs(1);
         let second = keys.sealing(later, lifetime);
-        assert!(first != second && own.decrypt(&ticket).is_some());
-        assert!(keys.sealing(later, lifetime) == second, "once an hour");
+        assert!(first.bytes != second.bytes && own.decrypt(&ticket).is_some());
+        let again = keys.sealing(later, lifetime);
+        assert!(again.bytes == second.bytes, "once an hour");
         keys.sealing(later + ROLL + Duration::from_secs(1), lifetime);
         assert_eq!(own.decrypt(&ticket), None);
         // Those that others may have stay.
         let shared = keys.get();
         let far = later + ROLL * 10;
-        assert!(keys.sealing(far, lifetime) == shared);
+        assert!(keys.sealing(far, lifetime).bytes == shared);
     }
 
     #[test]

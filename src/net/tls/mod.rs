@@ -7,8 +7,6 @@ mod ocsp;
 mod options;
 mod sessions;
 mod sni;
-#[cfg(test)]
-mod tests;
 
 use std::rc::Rc;
 

@@ -1,8 +1,6 @@
 //! A session between a stream and a connection, or between another session and a connection: TLS in TLS.
 
-use std::cell::Cell;
 use std::io::{self, IoSlice, Write};
-use std::rc::Rc;
 
 use crate::arena::Key;
 use crate::sys::Stream;
@@ -12,12 +10,8 @@ use crate::tls::session::{Session, Wants, Written};
 /// Ciphertext of an upper session that is read at once from the one below.
 const INNER: usize = 32 * 1024;
 
-/// What ciphertext is read into; empty until there is some.
-pub(crate) type Wire = Cell<Vec<u8>>;
-
 pub(crate) struct Layer {
     pub(crate) session: Session,
-    pub(super) wire: Rc<Wire>,
     /// What it goes through; none: the stream.
     lower: Option<Box<Layer>>,
     /// Why the stream takes nothing any more, which whoever writes next is told.
@@ -44,13 +38,12 @@ pub(super) struct Pulled {
 }
 
 impl Layer {
-    pub(super) fn new(session: Session, wire: Rc<Wire>, mut lower: Option<Box<Layer>>) -> Layer {
+    pub(super) fn new(session: Session, mut lower: Option<Box<Layer>>) -> Layer {
         if let Some(lower) = &mut lower {
             lower.session.tell_no_sessions();
         }
         Layer {
             session,
-            wire,
             lower,
             broken: None,
             asked: false,
@@ -120,6 +113,15 @@ impl Layer {
         self.lower
             .as_ref()
             .is_some_and(|lower| lower.session.has_more() || lower.lower_has_more())
+    }
+
+    /// There may be something to do without any byte from the stream.
+    pub(in crate::reactor) fn has_work(&self) -> bool {
+        self.session.has_plain()
+            || self.session.has_heard_end()
+            || self.session.wants().is_some()
+            || self.lower_has_more()
+            || self.wants_write()
     }
 
     /// There is something to send, here or below.

@@ -27,7 +27,6 @@ use crate::tls::names::Contexts;
 use crate::tls::session::{ClientPlan, Made, ServerPlan, Session, Wants};
 pub(crate) use layer::Layer;
 use layer::Pulled;
-pub(crate) use layer::Wire;
 
 /// What a session has to tell the program.
 #[derive(Debug)]
@@ -93,7 +92,6 @@ impl Reactor {
     }
 
     fn tls_begin(&mut self, key: Key, mut session: Session, leftover: &[u8]) {
-        let wire = self.shared_wire();
         let Some(socket) = self.socket_mut(key) else {
             return;
         };
@@ -103,7 +101,7 @@ impl Reactor {
         }
         session.feed(leftover, &mut []);
         let lower = socket.tls.take();
-        socket.tls = Some(Box::new(Layer::new(session, wire, lower)));
+        socket.tls = Some(Box::new(Layer::new(session, lower)));
         if open {
             self.restore_read_interest(key);
         }
@@ -158,22 +156,12 @@ impl Reactor {
         tls.handshakes += 1;
         let session = Session::server(&tls.plan);
         let timeout = tls.timeout;
-        let mut layer = Layer::new(session, self.shared_wire(), None);
+        let mut layer = Layer::new(session, None);
         layer.server = Some(server);
         if let Some(socket) = self.socket_mut(key) {
             socket.tls = Some(Box::new(layer));
         }
         self.tls_set_timer(key, timeout);
-        // Nobody has to listen for the handshake to be done.
-        self.schedule(key);
-    }
-
-    fn shared_wire(&mut self) -> Rc<Wire> {
-        self.wire.upgrade().unwrap_or_else(|| {
-            let wire = Rc::default();
-            self.wire = Rc::downgrade(&wire);
-            wire
-        })
     }
 
     /// The transport of a socket is connected.
@@ -255,13 +243,11 @@ impl Reactor {
         let (Some(stream), Some(layer)) = (&socket.stream, &mut socket.tls) else {
             return Step::Done;
         };
-        let mut wire = layer.wire.take();
-        if wire.is_empty() {
-            wire.resize(buffer.len(), 0);
+        if self.wire.is_empty() {
+            self.wire.resize(buffer.len(), 0);
         }
         let plain = if reads { buffer } else { &mut [] };
-        let result = layer.pull(stream, &mut wire, plain);
-        layer.wire.set(wire);
+        let result = layer.pull(stream, &mut self.wire, plain);
         let pulled = match result {
             Ok(pulled) => pulled,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

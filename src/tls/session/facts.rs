@@ -32,6 +32,11 @@ impl Session {
         self.heard
     }
 
+    /// The peer, or the transport, has ended.
+    pub(crate) fn has_heard_end(&self) -> bool {
+        self.peer_closed || self.transport_ended
+    }
+
     /// The peer's certificates, its own first.
     pub(crate) fn certificates(&self) -> Vec<Certificate> {
         let chain = self
