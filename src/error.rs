@@ -1,6 +1,7 @@
 //! The one error type. Its code, fields and message are Node's; it is one
 //! pointer wide, so that a `Result` costs nothing on the way where all is well.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -40,7 +41,9 @@ struct Inner {
     code: Code,
     errno: Option<i32>,
     kind: io::ErrorKind,
-    message: String,
+    /// `None`: the message is what failed and the name of the code. Every peer that resets costs such an error, and few are
+    /// ever shown.
+    text: Option<String>,
     syscall: Option<&'static str>,
     address: Option<Address>,
     local: Option<Address>,
@@ -120,8 +123,7 @@ impl Error {
     pub(crate) fn system(syscall: &'static str, error: &io::Error) -> Self {
         let mut inner = Inner::of_io(error);
         inner.syscall = Some(syscall);
-        // Every peer that resets costs one of these.
-        inner.message = [syscall, " ", &inner.message].concat();
+        inner.text = inner.text.map(|text| format!("{syscall} {text}"));
         inner.into()
     }
 
@@ -139,8 +141,8 @@ impl Error {
     pub(crate) fn listen<'a>(error: &io::Error, address: impl Into<Option<&'a Address>>) -> Self {
         let mut listen = Self::system("listen", error);
         if let Some((_, text)) = error.raw_os_error().and_then(errno::describe) {
-            let message = &mut Arc::make_mut(&mut listen.0).message;
-            *message = format!("{message}: {text}");
+            let inner = Arc::make_mut(&mut listen.0);
+            inner.text = Some(format!("{}: {text}", inner.message()));
         }
         listen.at(address.into())
     }
@@ -172,7 +174,8 @@ impl Error {
         if more > 0 {
             let inner = Arc::make_mut(&mut all.0);
             let noun = if more == 1 { "address" } else { "addresses" };
-            inner.message = format!("{} (and {more} more {noun} failed)", inner.message);
+            let first = inner.message();
+            inner.text = Some(format!("{first} (and {more} more {noun} failed)"));
             inner.errors = errors;
         }
         all
@@ -181,7 +184,7 @@ impl Error {
     /// Adds the own address: `.. - Local (127.0.0.1:45671)`.
     pub(crate) fn with_local(mut self, local: Address) -> Self {
         let inner = Arc::make_mut(&mut self.0);
-        inner.message = format!("{} - Local ({})", inner.message, local.joined());
+        inner.text = Some(format!("{} - Local ({})", inner.message(), local.joined()));
         inner.local = Some(local);
         self
     }
@@ -192,7 +195,7 @@ impl Error {
             return self;
         };
         let inner = Arc::make_mut(&mut self.0);
-        inner.message = format!("{} {}", inner.message, address.joined());
+        inner.text = Some(format!("{} {}", inner.message(), address.joined()));
         inner.address = Some(address.clone());
         self
     }
@@ -324,7 +327,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0.message)
+        f.pad(&self.0.message())
     }
 }
 
@@ -348,7 +351,7 @@ impl From<io::Error> for Error {
         if error.get_ref().is_none() {
             let mut inner = Inner::of_io(&error);
             if let Some((_, text)) = error.raw_os_error().and_then(errno::describe) {
-                inner.message = format!("{}: {text}", inner.message);
+                inner.text = Some(format!("{}: {text}", inner.message()));
             }
             return inner.into();
         }
@@ -372,11 +375,15 @@ impl From<Inner> for Error {
 
 impl Inner {
     fn new(code: Code, message: String) -> Self {
+        Inner::of(code, kind_of(code), Some(message))
+    }
+
+    fn of(code: Code, kind: io::ErrorKind, text: Option<String>) -> Self {
         Inner {
             code,
             errno: None,
-            kind: kind_of(code),
-            message,
+            kind,
+            text,
             syscall: None,
             address: None,
             local: None,
@@ -389,17 +396,27 @@ impl Inner {
     /// The message is the name of the code, or the text of an error that the
     /// system has no number for.
     fn of_io(error: &io::Error) -> Self {
+        let kind = error.kind();
         let Some(errno) = error.raw_os_error() else {
-            let mut inner = Inner::new(Code::Custom, error.to_string());
-            inner.kind = error.kind();
-            return inner;
+            return Inner::of(Code::Custom, kind, Some(error.to_string()));
         };
         let mut inner = match errno::describe(errno) {
-            Some((code, _)) => Inner::new(code, code.as_str().into()),
-            None => Inner::new(Code::Other(errno), format!("Unknown system error -{errno}")),
+            Some((code, _)) => Inner::of(code, kind, None),
+            None => {
+                let text = format!("Unknown system error -{errno}");
+                Inner::of(Code::Other(errno), kind, Some(text))
+            }
         };
         inner.errno = Some(-errno);
         inner
+    }
+
+    fn message(&self) -> Cow<'_, str> {
+        match (&self.text, self.syscall) {
+            (Some(text), _) => Cow::Borrowed(text),
+            (None, Some(syscall)) => Cow::Owned(format!("{syscall} {}", self.code)),
+            (None, None) => Cow::Borrowed(self.code.as_str()),
+        }
     }
 }
 

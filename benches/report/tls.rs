@@ -1,4 +1,5 @@
-//! The targets of TLS: level with tokio-rustls, and ahead of Node. Beside them, what tokio-rustls pays for tickets.
+//! The targets of TLS: level with tokio-rustls, and ahead of Node. Sessions that are taken up are compared with those of a
+//! tokio-rustls that gives tickets, too; what it is to one that keeps them in its memory, its default, is said beside.
 
 use super::data::Data;
 use super::targets::{Aim, Target};
@@ -80,15 +81,24 @@ pub fn targets(data: &Data) -> Vec<Target> {
     ALL.iter()
         .map(|&(what, aim, case, metric)| {
             let ratio = |peer| Some(data.row(BENCH, case, peer, metric)?.ratio?.median);
-            let to_tokio = ratio(OURS);
+            let to_default = ratio(OURS);
             // Where sessions are kept makes a difference to handshakes only.
             let tickets = ratio(WITH_TICKETS).filter(|_| case.contains("handshake"));
-            let to_node = to_tokio.zip(ratio("Node")).map(|(ours, node)| ours / node);
+            let like_ours = tickets.filter(|_| case.contains("resumed"));
+            let to_tokio = to_default.map(|ours| ours / like_ours.unwrap_or(1.0));
+            let to_node = to_default
+                .zip(ratio("Node"))
+                .map(|(ours, node)| ours / node);
+            let note = match (like_ours.and(to_default), tickets) {
+                (Some(ours), _) => format!("to its sessions in memory: {ours:.2}"),
+                (None, Some(tickets)) => format!("{WITH_TICKETS}: {tickets:.2}"),
+                (None, None) => String::new(),
+            };
             Target {
                 what,
                 aim,
                 measured: to_tokio.into_iter().chain(to_node).collect(),
-                note: tickets.map_or(String::new(), |it| format!("{WITH_TICKETS}: {it:.2}")),
+                note,
                 from: BENCH,
             }
         })

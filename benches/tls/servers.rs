@@ -222,7 +222,7 @@ async fn answer_by_tokio(mut stream: TlsStream<TcpStream>) -> io::Result<()> {
     loop {
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
-            return stream.shutdown().await;
+            return Ok(());
         }
         if job == UP {
             continue;

@@ -240,6 +240,15 @@ impl<C> Listeners<C> {
         self.remove_at(index)
     }
 
+    /// Removes the first listener that `doomed` names and that is not leased.
+    pub(super) fn remove_first(&mut self, doomed: impl Fn(&C) -> bool) -> Option<C> {
+        let index = self
+            .as_slice()
+            .iter()
+            .position(|entry| entry.callback.as_ref().is_some_and(&doomed))?;
+        self.remove_at(index)
+    }
+
     /// Removes the listeners that `doomed` names; leased ones are not restored.
     pub(super) fn remove_where(
         &mut self,

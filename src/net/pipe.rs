@@ -57,27 +57,15 @@ impl LoopHandle {
 
     /// Removes the pipes from `source` to `destination`, or all. The last one gone, the source is paused.
     pub(super) fn remove_pipes(&self, source: Key, destination: Option<Key>) {
+        let is_doomed = |pipe: &Pipe| destination.is_none_or(|key| pipe.destination == key);
         let inner = self.inner();
-        let mut removed = Vec::new();
+        let (mut removed, mut resting) = (0, 0);
         let left;
         {
             let face = &mut *inner.face.borrow_mut();
-            let Some(socket) = face.socket(source) else {
-                return;
-            };
-            let pipes = socket.readers.remove_where(|_, callback| match callback {
-                Some(SocketCallback::Pipe(pipe)) => {
-                    destination.is_none_or(|destination| pipe.destination == destination)
-                }
-                _ => false,
-            });
-            left = count_pipes(Some(socket));
-            for pipe in pipes {
-                if let SocketCallback::Pipe(pipe) = pipe {
-                    removed.push(pipe);
-                }
-            }
-            for pipe in &removed {
+            while let Some(pipe) = take_pipe(face.socket(source), is_doomed) {
+                removed += 1;
+                resting += usize::from(pipe.resting);
                 let destination = face.socket(pipe.destination);
                 if let Some(rare) = destination.and_then(|socket| socket.rare.as_mut()) {
                     if let Some(at) = rare.inbound.iter().position(|key| *key == source) {
@@ -85,12 +73,13 @@ impl LoopHandle {
                     }
                 }
             }
+            left = count_pipes(face.socket(source));
         }
         let reactor = &mut *inner.reactor.borrow_mut();
-        if !removed.is_empty() && left == 0 {
+        if removed > 0 && left == 0 {
             reactor.unpiped(source);
         }
-        for _ in removed.iter().filter(|pipe| pipe.resting) {
+        for _ in 0..resting {
             reactor.wake(source);
         }
     }
@@ -144,9 +133,7 @@ impl LoopHandle {
 
     /// `destination` has drained: what is piped into it goes on.
     pub(super) fn wake_sources(&self, destination: Key) {
-        for source in self.sources(destination) {
-            self.wake_source(source, destination);
-        }
+        self.each_source(destination, |source| self.wake_source(source, destination));
     }
 
     fn wake_source(&self, source: Key, destination: Key) {
@@ -168,41 +155,55 @@ impl LoopHandle {
 
     /// `destination` takes nothing more: it has ended, or is gone. An echo ends by itself.
     pub(super) fn finish_pipes(&self, destination: Key) {
-        for source in self.sources(destination) {
+        self.each_source(destination, |source| {
             // No `drain` will come for those who rest.
             if source == destination {
                 self.wake_source(source, destination);
             } else {
                 self.remove_pipes(source, Some(destination));
             }
-        }
+        });
     }
 
     /// `destination` failed to send: nothing is piped into it any more, not even by itself.
     pub(super) fn fail_pipes(&self, destination: Key) {
-        for source in self.sources(destination) {
-            self.remove_pipes(source, Some(destination));
-        }
+        self.each_source(destination, |source| {
+            self.remove_pipes(source, Some(destination))
+        });
     }
 
     /// A socket is gone: it is neither source nor destination any more.
     pub(super) fn detach_pipes(&self, key: Key) {
-        self.finish_pipes(key);
         self.remove_pipes(key, None);
+        self.finish_pipes(key);
     }
 
-    /// The sockets that are piped into this one, itself last if it is piped anywhere: mostly none, and then nothing is
-    /// allocated.
-    fn sources(&self, destination: Key) -> Vec<Key> {
+    /// For the sockets that are piped into this one, itself last if it is piped anywhere: mostly none, or just itself, and
+    /// then nothing is allocated.
+    fn each_source(&self, destination: Key, work: impl Fn(Key)) {
         let mut face = self.inner().face.borrow_mut();
         let Some(socket) = face.socket(destination) else {
-            return Vec::new();
+            return;
         };
-        let mut sources = socket.inbound().to_vec();
-        if count_pipes(Some(socket)) > 0 {
-            sources.push(destination);
+        let others = socket.inbound().to_vec();
+        let itself = count_pipes(Some(socket)) > 0;
+        drop(face);
+        others.into_iter().for_each(&work);
+        if itself {
+            work(destination);
         }
-        sources
+    }
+}
+
+/// Takes a pipe away from its source, if there is one that `is_doomed` names.
+fn take_pipe(source: Option<&mut SocketFace>, is_doomed: impl Fn(&Pipe) -> bool) -> Option<Pipe> {
+    let is_doomed = |callback: &SocketCallback| match callback {
+        SocketCallback::Pipe(pipe) => is_doomed(pipe),
+        _ => false,
+    };
+    match source?.readers.remove_first(is_doomed)? {
+        SocketCallback::Pipe(pipe) => Some(pipe),
+        _ => None,
     }
 }
 

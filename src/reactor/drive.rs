@@ -362,7 +362,10 @@ impl Reactor {
         } else if !socket.may_read_at_once() {
             return;
         }
-        self.schedule(key);
+        // What is at work goes on without being on the list.
+        if !self.current.as_ref().is_some_and(|at| at.key == key) {
+            self.schedule(key);
+        }
     }
 
     /// Registers a socket for `wanted`. A kernel that cannot is an error of that socket.

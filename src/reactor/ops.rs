@@ -194,49 +194,46 @@ impl Reactor {
     }
 
     pub(crate) fn pause(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.set_flowing(false));
-        self.flow_changed(key);
+        self.change_flow(key, |conn| conn.set_flowing(false));
     }
 
     pub(crate) fn resume(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.set_flowing(true));
-        self.flow_changed(key);
+        self.change_flow(key, |conn| conn.set_flowing(true));
     }
 
     pub(crate) fn reader_attached(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.reader_attached());
-        self.flow_changed(key);
+        self.change_flow(key, Conn::reader_attached);
     }
 
     pub(crate) fn piped(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.piped());
-        self.flow_changed(key);
+        self.change_flow(key, Conn::piped);
     }
 
     pub(crate) fn unpiped(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.unpiped());
-        self.flow_changed(key);
+        self.change_flow(key, Conn::unpiped);
     }
 
     /// A destination of this socket's pipe is full.
     pub(crate) fn rest(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.rest());
+        self.change_flow(key, Conn::rest);
     }
 
     /// That destination is empty again, or gone.
     pub(crate) fn wake(&mut self, key: Key) {
-        self.with_conn(key, |conn, _| conn.wake());
-        self.flow_changed(key);
+        self.change_flow(key, Conn::wake);
     }
 
-    /// Lazy: a socket that stops reading keeps its interest and only ignores readiness. No system call is made.
-    fn flow_changed(&mut self, key: Key) {
-        let Some(socket) = self.socket(key) else {
+    /// Whether bytes are wanted owes nobody an event, so there is nothing to settle. Lazy: a socket that stops reading
+    /// keeps its interest and only ignores readiness. No system call is made.
+    fn change_flow(&mut self, key: Key, change: impl FnOnce(&mut Conn)) {
+        let Some(socket) = self.socket_mut(key) else {
             return;
         };
+        change(&mut socket.conn);
         if socket.conn.wants_read() {
             self.restore_read_interest(key);
-        } else if socket.ready.peek_due || socket.conn.has_write_error() {
+        } else if socket.conn.is_open() && (socket.ready.peek_due || socket.conn.has_write_error())
+        {
             self.schedule(key);
         }
     }
