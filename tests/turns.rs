@@ -4,6 +4,8 @@
 mod census;
 
 use std::cell::{Cell, RefCell};
+use std::io::Write;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, AsRawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -340,5 +342,35 @@ fn the_longest_turn_is_known_while_the_run_goes_on() {
         assert_eq!(handle.stats().longest_turn, Duration::ZERO);
         handle.set_immediate(|handle| assert!(handle.stats().longest_turn > Duration::ZERO));
     });
+    event_loop.run().unwrap();
+}
+
+/// What is left to do is what is left for somebody: a socket that is gone has nothing.
+#[test]
+fn a_piped_socket_that_its_peer_has_reset_leaves_no_turn_for_nothing() {
+    let event_loop = EventLoop::new().unwrap();
+    let closed = Rc::new(Cell::new(false));
+    let closes = Rc::clone(&closed);
+    let server = net::create_server(&event_loop, move |socket| {
+        let closes = Rc::clone(&closes);
+        socket.on_close(move |_, had_error| {
+            assert!(had_error);
+            closes.set(true);
+        });
+        socket.pipe(socket);
+    });
+    server.listen(("127.0.0.1", 0), |_| {}).unwrap();
+    let mut peer = TcpStream::connect(server.address().unwrap().to_string()).unwrap();
+    peer.write_all(b"back to one who does not read").unwrap();
+    while peer.set_nonblocking(true).is_err() || peer.peek(&mut [0]).is_err() {
+        event_loop.turn(Some(Duration::from_millis(1))).unwrap();
+    }
+    // What it has not read makes it a reset.
+    drop(peer);
+    while !closed.get() {
+        event_loop.turn(None).unwrap();
+    }
+    assert_eq!(event_loop.next_timeout(), None);
+    server.close();
     event_loop.run().unwrap();
 }

@@ -242,10 +242,8 @@ impl<C> Listeners<C> {
 
     /// Removes the first listener that `doomed` names and that is not leased.
     pub(super) fn remove_first(&mut self, doomed: impl Fn(&C) -> bool) -> Option<C> {
-        let index = self
-            .as_slice()
-            .iter()
-            .position(|entry| entry.callback.as_ref().is_some_and(&doomed))?;
+        let doomed = |entry: &Entry<C>| entry.callback.as_ref().is_some_and(&doomed);
+        let index = self.as_slice().iter().position(doomed)?;
         self.remove_at(index)
     }
 

@@ -363,7 +363,7 @@ impl Reactor {
             return;
         }
         // What is at work goes on without being on the list.
-        if !self.current.as_ref().is_some_and(|at| at.key == key) {
+        if self.current.as_ref().is_none_or(|at| at.key != key) {
             self.schedule(key);
         }
     }

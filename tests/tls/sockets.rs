@@ -8,8 +8,8 @@ use tidewheel::net::EventKind;
 use tidewheel::tls::{self, ContextOptions, SecureContext};
 
 use crate::certs::Authority;
-use crate::common::{each_form_tcp, Script};
-use crate::scene::{each_scene, Scene};
+use crate::common::{each_form_tcp, Peer, Script};
+use crate::scene::{each_scene, over_tcp, Scene};
 
 #[test]
 fn options_of_net_pass_through_and_addresses_are_those_of_the_socket() {
@@ -262,5 +262,22 @@ fn the_context_of_a_name_is_changed_for_those_who_come() {
         scene.run();
         let fine = "connect ready secure finish end close(false)";
         scene.assert_trace("C", &[fine; 3].join(" "));
+    });
+}
+
+#[test]
+fn there_is_nothing_to_do_before_the_client_has_spoken() {
+    over_tcp(tls::TlsVersion::V1_3, |scene| {
+        let event_loop = &scene.world.event_loop;
+        let server = scene.listen(scene.server_options());
+        let peer = Peer::connect(&server.address().unwrap());
+        while server.connections() == 0 {
+            event_loop.turn(None).unwrap();
+        }
+        let waits = event_loop.next_timeout().expect("a limit of the handshake");
+        assert!(!waits.is_zero());
+        drop(peer);
+        server.close();
+        scene.run();
     });
 }
