@@ -117,7 +117,13 @@ fn count(mode: Mode) -> io::Result<Counts> {
     counts.add("echo, listener, 50 x 64 B", messages, few("listener")?);
     counts.add("echo, handler, 50 x 64 B", messages, few("handler")?);
     counts.add("echo, pipe, idle timeout set", messages, few("timeout")?);
-    counts.add("connect, echo, close", "per connection", churn()?);
+    for (how, case) in [
+        ("listener", "connect, echo, close"),
+        ("pipe", "connect, echo, close, pipe"),
+        ("bare", "connect, echo, close, raw mio"),
+    ] {
+        counts.add(case, "per connection", churn(how)?);
+    }
     counts.add(
         "idle timer re-armed",
         "per activity",
@@ -177,10 +183,10 @@ fn spread_out(active: usize, connections: usize) -> Vec<usize> {
 }
 
 /// Instructions per connection that is accepted, echoes 64 bytes and is closed by its peer.
-fn churn() -> io::Result<f64> {
+fn churn(how: &str) -> io::Result<f64> {
     const CONNECTIONS: usize = 50;
     const ROUNDS: usize = 20;
-    let mut child = Child::counted(&["listener"])?;
+    let mut child = Child::counted(&[how])?;
     // The first round is not like the others: arenas and buffers grow.
     for _ in 0..2 {
         let mut clients = Clients::default();

@@ -95,7 +95,7 @@ fn bare() {
     registry
         .register(&mut listener, of_listener, Interest::READABLE)
         .unwrap();
-    obey(port, |_| {
+    let mut turn = || {
         poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
         for event in &events {
             if event.token() == of_listener {
@@ -113,6 +113,13 @@ fn bare() {
                 Ok(read @ 1..) => stream.write_all(&buffer[..read]).unwrap(),
                 _ => drop(streams.remove(event.token().0)),
             }
+        }
+    };
+    obey(port, |command| {
+        if command == COUNTED {
+            counted::call(&mut turn);
+        } else {
+            turn();
         }
     });
 }
