@@ -280,8 +280,10 @@ fn ratio(
         .iter()
         .filter_map(|server| summary[*server][key].as_f64())
         .collect();
-    let note = String::new();
     if !measured.is_empty() {
+        // What the way to the kernel costs that we share with it, and how far a run is from another.
+        let mio = summary["raw_mio"][key].as_f64();
+        let note = mio.map_or(String::new(), |ratio| format!("raw mio: {ratio:.2}"));
         return Target {
             what,
             aim,
@@ -300,7 +302,7 @@ fn ratio(
         what,
         aim,
         measured,
-        note,
+        note: String::new(),
         from: bench,
     }
 }
