@@ -33,6 +33,8 @@ mod load;
 mod matrix;
 #[path = "tls/memory.rs"]
 mod memory;
+#[path = "tls/nested.rs"]
+mod nested;
 #[path = "tls/ocsp.rs"]
 mod ocsp;
 #[path = "tls/panics.rs"]

@@ -240,10 +240,10 @@ impl<C> Listeners<C> {
         self.remove_at(index)
     }
 
-    /// Removes the first listener that `doomed` names and that is not leased.
-    pub(super) fn remove_first(&mut self, doomed: impl Fn(&C) -> bool) -> Option<C> {
+    /// Removes the last listener that `doomed` names and that is not leased.
+    pub(super) fn remove_last(&mut self, doomed: impl Fn(&C) -> bool) -> Option<C> {
         let doomed = |entry: &Entry<C>| entry.callback.as_ref().is_some_and(&doomed);
-        let index = self.as_slice().iter().position(doomed)?;
+        let index = self.as_slice().iter().rposition(doomed)?;
         self.remove_at(index)
     }
 

@@ -195,13 +195,13 @@ impl LoopHandle {
     }
 }
 
-/// Takes a pipe away from its source, if there is one that `is_doomed` names.
+/// Takes a pipe away from its source, the last one that `is_doomed` names: what is behind it has to move.
 fn take_pipe(source: Option<&mut SocketFace>, is_doomed: impl Fn(&Pipe) -> bool) -> Option<Pipe> {
     let is_doomed = |callback: &SocketCallback| match callback {
         SocketCallback::Pipe(pipe) => is_doomed(pipe),
         _ => false,
     };
-    match source?.readers.remove_first(is_doomed)? {
+    match source?.readers.remove_last(is_doomed)? {
         SocketCallback::Pipe(pipe) => Some(pipe),
         _ => None,
     }

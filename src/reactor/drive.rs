@@ -68,7 +68,7 @@ impl SocketSource {
     /// Something may be there for one who begins to read, and no poll need tell of it again.
     fn may_read_at_once(&self) -> bool {
         #[cfg(feature = "tls")]
-        if self.tls.as_ref().is_some_and(|layer| layer.has_work()) {
+        if self.tls.as_ref().is_some_and(|layer| layer.may_go_on()) {
             return true;
         }
         self.ready.readable || self.conn.has_write_error()

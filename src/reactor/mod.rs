@@ -246,6 +246,8 @@ impl Reactor {
         self.names.abandon();
         self.alive = 0;
         self.counters.sockets_open = 0;
+        #[cfg(feature = "tls")]
+        drop(std::mem::take(&mut self.wire));
         let poller = std::mem::replace(&mut self.poller, Poller::Closed);
         (
             std::mem::replace(&mut self.sources, Arena::new()),

@@ -20,7 +20,7 @@ use crate::error::{Code, Error, Result};
 /// A name of 16 bytes, and a secret of 32.
 pub(crate) const KEYS: usize = 48;
 const NAME: usize = 16;
-/// With a binding it fills one block of SHA-256, and no two tickets have the same.
+/// With a binding it fits into one block of SHA-256, and so many random bytes are never the same twice.
 const SALT: usize = 16;
 const STAMP: usize = 8;
 
@@ -150,6 +150,7 @@ impl fmt::Debug for TicketKeys {
 
 struct Opened {
     made: [u8; STAMP],
+    /// As rustls has it, too, until it seals the session again, which is at once, or comes to the next one.
     identity: Option<Vec<u8>>,
 }
 

@@ -42,13 +42,26 @@ impl Layer {
         if let Some(lower) = &mut lower {
             lower.session.tell_no_sessions();
         }
-        Layer {
+        let mut layer = Layer {
             session,
             lower,
             broken: None,
             asked: false,
             timer: None,
             server: None,
+        };
+        // It may have failed behind the word to go over.
+        layer.fail_with_lower();
+        layer
+    }
+
+    /// What has ended the session below has ended this one.
+    fn fail_with_lower(&mut self) {
+        let Some(lower) = &mut self.lower else { return };
+        if let Some(Wants::Failed) = lower.session.wants() {
+            if let Some(error) = lower.session.take_failure() {
+                self.session.fail(error);
+            }
         }
     }
 
@@ -92,11 +105,7 @@ impl Layer {
         if lower.session.is_at_end() {
             self.session.feed_end();
         }
-        if let Some(Wants::Failed) = lower.session.wants() {
-            if let Some(error) = lower.session.take_failure() {
-                self.session.fail(error);
-            }
-        }
+        self.fail_with_lower();
         Ok(pulled)
     }
 
@@ -116,7 +125,7 @@ impl Layer {
     }
 
     /// There may be something to do without any byte from the stream.
-    pub(in crate::reactor) fn has_work(&self) -> bool {
+    pub(in crate::reactor) fn may_go_on(&self) -> bool {
         self.session.has_plain()
             || self.session.has_heard_end()
             || self.session.wants().is_some()
@@ -126,7 +135,12 @@ impl Layer {
 
     /// There is something to send, here or below.
     pub(super) fn wants_write(&self) -> bool {
-        self.session.wants_write() || self.lower.as_ref().is_some_and(|lower| lower.wants_write())
+        let wants = self.session.wants_write();
+        match &self.lower {
+            // One that has failed, or has said goodbye, takes nothing more from above.
+            Some(lower) => wants && lower.session.may_write() || lower.wants_write(),
+            None => wants,
+        }
     }
 
     /// Sends records, as many as the stream takes.
@@ -142,7 +156,9 @@ impl Layer {
             total.plain += self.session.sent(sent.plain);
             total.bytes += sent.bytes;
             total.blocked = sent.blocked;
-            if sent.blocked || !handed.blocked {
+            // One that takes nothing more does not, however often it is asked.
+            let stuck = handed.bytes + sent.bytes == 0;
+            if sent.blocked || !handed.blocked || stuck {
                 break;
             }
         }

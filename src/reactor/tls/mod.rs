@@ -244,7 +244,7 @@ impl Reactor {
             return Step::Done;
         };
         if self.wire.is_empty() {
-            self.wire.resize(buffer.len(), 0);
+            self.wire = vec![0; buffer.len()];
         }
         let plain = if reads { buffer } else { &mut [] };
         let result = layer.pull(stream, &mut self.wire, plain);
