@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{mpsc, Arc};
 use std::thread;
 
 use rustls::crypto::ring;
@@ -14,7 +14,7 @@ use tidewheel::tls::{TlsConnectOptions, TlsOptions, TlsVersion};
 
 use crate::certs::Authority;
 use crate::common::Script;
-use crate::scene::{over_tcp, Scene};
+use crate::scene::over_tcp;
 
 /// A client that writes its records by hand.
 struct Outer {
@@ -65,19 +65,20 @@ impl Outer {
         wire
     }
 
-    /// Shakes hands once more, within.
+    fn send_of(&mut self, inner: &mut ClientConnection) {
+        let mut wire = Vec::new();
+        while inner.wants_write() {
+            inner.write_tls(&mut wire).unwrap();
+        }
+        self.tls.writer().write_all(&wire).unwrap();
+        let records = self.records();
+        self.stream.write_all(&records).unwrap();
+    }
+
+    /// Shakes hands once more, within; the last word is still to be sent.
     fn shake_hands(&mut self, inner: &mut ClientConnection) {
         while inner.is_handshaking() {
-            let mut wire = Vec::new();
-            while inner.wants_write() {
-                inner.write_tls(&mut wire).unwrap();
-            }
-            self.tls.writer().write_all(&wire).unwrap();
-            let records = self.records();
-            self.stream.write_all(&records).unwrap();
-            if !inner.is_handshaking() {
-                return;
-            }
+            self.send_of(inner);
             assert_ne!(self.tls.read_tls(&mut self.stream).unwrap(), 0);
             let state = self.tls.process_new_packets().unwrap();
             let mut plain = vec![0; state.plaintext_bytes_to_read()];
@@ -95,8 +96,7 @@ fn port(server: &Server) -> u16 {
     server.address().unwrap().port().unwrap()
 }
 
-fn damaged(scene: &Scene<'_>, before: &str) {
-    let trace = scene.trace("S");
+fn damaged(trace: &str, before: &str) {
     let end = "error(ERR_SSL_DECRYPTION_FAILED_OR_BAD_RECORD_MAC) close(true)";
     assert_eq!(trace, format!("{before} {end}"));
 }
@@ -121,7 +121,7 @@ fn a_damaged_record_behind_the_word_to_go_over() {
         let peer = thread::spawn(move || Outer::connect(port, &ca).send_and_damage(b"go"));
         scene.run();
         peer.join().unwrap();
-        damaged(scene, "secure data(2)");
+        damaged(&scene.trace("S"), "secure data(2)");
     });
 }
 
@@ -132,28 +132,32 @@ fn a_damaged_record_while_the_inner_one_has_something_to_send() {
         let inner_ca = Authority::new("inner");
         let own = inner_ca.issue(&["localhost"]);
         let within = TlsOptions::default().key(&own.key).cert(&own.cert);
+        let (hears, heard) = mpsc::channel();
         let server = scene.serve_one(scene.server_options(), move || {
-            let within = within.clone();
-            Script::new("S").on_data(move |socket, data| {
-                if data == b"go" {
-                    socket.start_tls(within.clone(), &[], |_| {}).unwrap();
-                }
+            let (within, hears) = (within.clone(), hears.clone());
+            Script::new("S").on_data(move |socket, data| match data.strip_prefix(b"go") {
+                Some(hello) => socket.start_tls(within.clone(), hello, |_| {}).unwrap(),
+                None => hears.send(()).unwrap(),
             })
         });
         let (port, ca) = (port(&server), scene.ca.pem().to_owned());
         let inner_ca = inner_ca.pem().to_owned();
         let peer = thread::spawn(move || {
             let mut outer = Outer::connect(port, &ca);
+            // The first message within comes with the word to go over.
             outer.tls.writer().write_all(b"go").unwrap();
             let mut inner = client(&inner_ca);
             outer.shake_hands(&mut inner);
             inner.writer().write_all(b"spoken").unwrap();
-            let mut wire = Vec::new();
-            inner.write_tls(&mut wire).unwrap();
-            outer.send_and_damage(&wire);
+            outer.send_of(&mut inner);
+            heard.recv().unwrap();
+            outer.send_and_damage(b"");
         });
         scene.run();
         peer.join().unwrap();
-        damaged(scene, "secure data(2) secure data(6)");
+        let trace = scene.trace("S");
+        let (first, rest) = trace.split_once(") ").expect(&trace);
+        assert!(first.starts_with("secure data("), "{trace}");
+        damaged(rest, "secure data(6)");
     });
 }
