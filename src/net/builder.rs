@@ -48,7 +48,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Bytes read at once, and so the longest `data`: 64 KiB unless set, 1 GiB at most. One buffer serves the whole loop.
+    /// Bytes read at once, and so the longest `data`: 64 KiB unless set, 1 GiB at most. One buffer serves the whole loop;
+    /// TLS has a second one as large for what is encrypted, from its first use to the end of the loop.
     pub fn read_buffer(mut self, bytes: usize) -> Builder {
         self.settings.read_buffer = bytes.clamp(1, 1 << 30);
         self
