@@ -77,13 +77,11 @@ pub(crate) struct Arena<T> {
     live: usize,
 }
 
-enum Slot<T> {
-    /// The key is kept beside the value so that a lookup touches one place in memory.
-    Live {
-        key: Key,
-        value: T,
-    },
-    Empty,
+struct Slot<T> {
+    /// Whose slot it is, kept beside the value so that a lookup touches one place in memory.
+    key: Key,
+    /// `None`: it was taken out.
+    value: Option<T>,
 }
 
 impl<T> Arena<T> {
@@ -112,7 +110,8 @@ impl<T> Arena<T> {
         }
         let generation = self.generations[slot.key()];
         let key = Key::new(index, generation);
-        slot.insert(Slot::Live { key, value });
+        // In two steps: a value may be large, and so it is moved but once.
+        slot.insert(Slot { key, value: None }).value = Some(value);
         self.live += 1;
         key
     }
@@ -120,7 +119,7 @@ impl<T> Arena<T> {
     #[inline]
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.slots.get(key.index()) {
-            Some(Slot::Live { key: own, value }) if *own == key => Some(value),
+            Some(slot) if slot.key == key => slot.value.as_ref(),
             _ => None,
         }
     }
@@ -128,7 +127,7 @@ impl<T> Arena<T> {
     #[inline]
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.slots.get_mut(key.index()) {
-            Some(Slot::Live { key: own, value }) if *own == key => Some(value),
+            Some(slot) if slot.key == key => slot.value.as_mut(),
             _ => None,
         }
     }
@@ -138,7 +137,10 @@ impl<T> Arena<T> {
     #[inline(always)]
     pub(crate) fn at_mut(&mut self, key: Key) -> Option<(Key, &mut T)> {
         match self.slots.get_mut(key.index()) {
-            Some(Slot::Live { key, value }) => Some((*key, value)),
+            Some(Slot {
+                key,
+                value: Some(value),
+            }) => Some((*key, value)),
             _ => None,
         }
     }
@@ -151,20 +153,16 @@ impl<T> Arena<T> {
     /// Takes the value out; its slot stays empty until [`Arena::recycle`].
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let slot = self.slots.get_mut(key.index())?;
-        match slot {
-            Slot::Live { key: own, .. } if *own == key => {}
-            _ => return None,
-        }
-        let Slot::Live { value, .. } = std::mem::replace(slot, Slot::Empty) else {
+        if slot.key != key || slot.value.is_none() {
             return None;
-        };
+        }
         self.live -= 1;
         let generation = &mut self.generations[key.index()];
         *generation = generation.saturating_add(1);
         if *generation != RETIRED {
             self.emptied.push(key.index() as u32);
         }
-        Some(value)
+        slot.value.take()
     }
 
     /// Lets the slots emptied so far be used again.
@@ -176,9 +174,9 @@ impl<T> Arena<T> {
 
     /// All values, by index.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> {
-        self.slots.iter().filter_map(|(_, slot)| match slot {
-            Slot::Live { key, value } => Some((*key, value)),
-            Slot::Empty => None,
+        self.slots.iter().filter_map(|(_, slot)| {
+            let value = slot.value.as_ref()?;
+            Some((slot.key, value))
         })
     }
 }
@@ -194,7 +192,7 @@ mod tests {
     fn keys_are_small_and_slots_cost_one_word() {
         assert_eq!(size_of::<Key>(), 8);
         assert_eq!(size_of::<Option<Key>>(), 8);
-        assert_eq!(size_of::<Slot<u64>>(), size_of::<u64>() + 8);
+        assert_eq!(size_of::<Slot<Box<u64>>>(), size_of::<u64>() + 8);
     }
 
     #[test]

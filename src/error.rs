@@ -45,6 +45,12 @@ struct Inner {
     /// ever shown.
     text: Option<String>,
     syscall: Option<&'static str>,
+    /// Apart, so that an error that has none of it is quick to make, to move and to drop.
+    details: Option<Box<Details>>,
+}
+
+#[derive(Clone, Default)]
+struct Details {
     address: Option<Address>,
     local: Option<Address>,
     hostname: Option<String>,
@@ -95,25 +101,29 @@ impl Error {
     /// The address that was connected to, listened on or bound (Node's
     /// `error.address` and `error.port`; Node leaves a port of 0 out).
     pub fn address(&self) -> Option<&Address> {
-        self.0.address.as_ref()
+        self.details()?.address.as_ref()
     }
 
     /// The own address of a connect that failed, if it was bound to one
     /// (Node's `error.localAddress` and `error.localPort`).
     pub fn local(&self) -> Option<&Address> {
-        self.0.local.as_ref()
+        self.details()?.local.as_ref()
     }
 
     /// The name whose lookup failed.
     pub fn hostname(&self) -> Option<&str> {
-        self.0.hostname.as_deref()
+        self.details()?.hostname.as_deref()
     }
 
     /// One error for each address of a name that was tried in vain, if there
     /// were several; the code and fields of the whole are those of the first.
     /// Empty for every other error.
     pub fn errors(&self) -> &[Error] {
-        &self.0.errors
+        self.details().map_or(&[], |details| &details.errors)
+    }
+
+    fn details(&self) -> Option<&Details> {
+        self.0.details.as_deref()
     }
 }
 
@@ -157,7 +167,7 @@ impl Error {
         let mut inner = Inner::new(code, format!("getaddrinfo {code} {hostname}"));
         inner.errno = code.lookup_number().or(errno::number(code)).map(|n| -n);
         inner.syscall = Some("getaddrinfo");
-        inner.hostname = Some(hostname.to_owned());
+        inner.details_mut().hostname = Some(hostname.to_owned());
         inner.into()
     }
 
@@ -176,7 +186,7 @@ impl Error {
             let noun = if more == 1 { "address" } else { "addresses" };
             let first = inner.message();
             inner.text = Some(format!("{first} (and {more} more {noun} failed)"));
-            inner.errors = errors;
+            inner.details_mut().errors = errors;
         }
         all
     }
@@ -185,7 +195,7 @@ impl Error {
     pub(crate) fn with_local(mut self, local: Address) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         inner.text = Some(format!("{} - Local ({})", inner.message(), local.joined()));
-        inner.local = Some(local);
+        inner.details_mut().local = Some(local);
         self
     }
 
@@ -196,7 +206,7 @@ impl Error {
         };
         let inner = Arc::make_mut(&mut self.0);
         inner.text = Some(format!("{} {}", inner.message(), address.joined()));
-        inner.address = Some(address.clone());
+        inner.details_mut().address = Some(address.clone());
         self
     }
 
@@ -206,7 +216,7 @@ impl Error {
             Err(error) => {
                 let mut inner = Inner::new(Code::Custom, error.to_string());
                 inner.kind = kind;
-                inner.source = Some(error.into());
+                inner.details_mut().source = Some(error.into());
                 inner.into()
             }
         }
@@ -339,7 +349,8 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source.as_deref().map(|error| error as _)
+        let source = self.details()?.source.as_deref()?;
+        Some(source)
     }
 }
 
@@ -385,12 +396,12 @@ impl Inner {
             kind,
             text,
             syscall: None,
-            address: None,
-            local: None,
-            hostname: None,
-            errors: Vec::new(),
-            source: None,
+            details: None,
         }
+    }
+
+    fn details_mut(&mut self) -> &mut Details {
+        self.details.get_or_insert_default()
     }
 
     /// The message is the name of the code, or the text of an error that the

@@ -388,14 +388,15 @@ impl Reactor {
 
     /// The one place that frees a slot.
     pub(crate) fn remove(&mut self, key: Key) -> Option<Source> {
-        let source = self.sources.remove(key)?;
+        // Looked at where it lies, so that it is moved but once.
+        let source = self.sources.get(key)?;
         if source.liveness().counts() {
             self.alive -= 1;
         }
         if matches!(source, Source::Socket(_)) {
             self.counters.sockets_open -= 1;
         }
-        Some(source)
+        self.sources.remove(key)
     }
 
     pub(crate) fn socket(&self, key: Key) -> Option<&SocketSource> {

@@ -113,17 +113,17 @@ impl Reactor {
     /// `close` was delivered: the slot is freed, and a closed server may be done.
     /// The caller drops what is left when no borrow is: the error that ended it may be the user's.
     pub(crate) fn close_delivered(&mut self, key: Key) -> Option<Source> {
-        if let Some(socket) = self.socket_mut(key) {
-            socket.conn.handle_close_delivered();
-        }
-        let source = self.remove(key)?;
-        if let Some(key) = source.as_socket().and_then(|socket| socket.server) {
+        let socket = self.socket_mut(key)?;
+        socket.conn.handle_close_delivered();
+        let server = socket.server;
+        let source = self.remove(key);
+        if let Some(key) = server {
             if let Some(server) = self.server_mut(key) {
                 server.open -= 1;
             }
             self.server_maybe_done(key);
         }
-        Some(source)
+        source
     }
 
     /// A callback was added to a connection that can only fail it.
