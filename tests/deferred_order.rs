@@ -1,12 +1,15 @@
 //! What a callback defers runs after it and before the next callback from I/O, a timer or an immediate.
 
 mod common;
+#[path = "common/place.rs"]
+mod place;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use common::{each_case, Script, World};
+use place::long_turn;
 use tidewheel::net::{self, ServerOptions, Socket, SocketOptions};
 use tidewheel::{Error, LoopHandle};
 
@@ -48,9 +51,9 @@ fn what_a_connection_listener_defers_runs_before_the_next_connection() {
                 socket.server().unwrap().close();
             }
         });
+        long_turn(world);
         // All wait in one queue: one wake-up for the five of them.
         let peers: Vec<_> = (0..5).map(|_| world.peer(&server)).collect();
-        world.event_loop.turn(None).unwrap();
         world.event_loop.turn(Some(Duration::ZERO)).unwrap();
         assert_alternating(world, 5);
         drop(peers);

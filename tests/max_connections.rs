@@ -1,12 +1,15 @@
 //! How many connections a server keeps: `max_connections`, and `drop` for those over it.
 
 mod common;
+#[path = "common/place.rs"]
+mod place;
 
 use std::cell::RefCell;
 use std::io::Read;
 use std::rc::Rc;
 
 use common::{counter, each_case, each_form_tcp, each_form_unix, Peer, Script, World};
+use place::turn_until;
 use tidewheel::net::{Address, EventKind, Server};
 
 /// A server that watches its connections as `S` and notes each `drop`.
@@ -62,12 +65,16 @@ fn those_over_the_limit_are_closed_at_once_and_the_others_served() {
             watcher.watch(socket, echo);
         });
         server.set_max_connections(Some(3));
+        let note = world.noter();
+        server.on_drop(move |_, _| note("SRV:drop"));
         close_after(&server, 6);
         let mut peers: Vec<Peer> = (0..6).map(|_| world.peer(&server)).collect();
         for peer in &mut peers[..3] {
             peer.send(b"x");
-            peer.end();
         }
+        // They stay until the last is turned away.
+        turn_until(world, || world.events("SRV").len() == 3);
+        peers[..3].iter().for_each(Peer::end);
         world.run();
         let answers: Vec<usize> = peers.iter_mut().map(|p| p.read_all().len()).collect();
         assert_eq!(answers, [1, 1, 1, 0, 0, 0]);
@@ -93,7 +100,14 @@ fn a_dropped_connection_is_no_connection_and_does_not_count() {
         let ends = peers;
         server.once_close(move |_| drop(ends));
         let stop = server.clone();
-        server.once_drop(move |_, _| {
+        let left = counter();
+        left.set(2);
+        server.on_drop(move |_, _| {
+            left.set(left.get() - 1);
+            if left.get() > 0 {
+                return;
+            }
+            let stop = stop.clone();
             let event_loop = stop.event_loop().clone();
             event_loop.set_immediate(move |_| {
                 for socket in stop.sockets() {

@@ -2,6 +2,8 @@
 //! shown and shared.
 
 mod common;
+#[path = "common/faults.rs"]
+mod faults;
 #[path = "common/kernel.rs"]
 mod kernel;
 
@@ -11,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use common::{counter, each_case, Peer, Script, World};
+use faults::assert_rests;
 use kernel::wait_unread;
 use tidewheel::net::{self, EventKind, ListenOptions, Server, ServerOptions};
 use tidewheel::Code;
@@ -70,6 +73,22 @@ fn a_pause_in_a_connection_listener_holds_the_next_one_back() {
         world.run();
         assert_eq!(world.events("S").len(), 2 * 4);
         drop(peers);
+    });
+}
+
+#[test]
+fn who_waits_for_a_paused_server_does_not_wake_it_again_and_again() {
+    each_case(|world| {
+        let server = server_of(world, 3);
+        let first = visitor(&server);
+        turn_a_little(world);
+        server.pause();
+        let others = [visitor(&server), visitor(&server)];
+        assert_rests(world);
+        server.resume();
+        world.run();
+        assert_eq!(world.events("S").len(), 3 * 4);
+        drop((first, others));
     });
 }
 

@@ -60,6 +60,31 @@ fn a_simulated_server_accepts_and_refuses() {
 
 /// The rest of a talkative peer's bytes is discarded only while nobody has said `pause`.
 #[test]
+fn each_who_waits_is_accepted_in_a_turn_of_its_own_while_turns_are_short() {
+    let sim = Sim::new(1);
+    let event_loop = EventLoop::builder().sim(&sim).build().unwrap();
+    let accepted = Rc::new(Cell::new(0));
+    let count = Rc::clone(&accepted);
+    let server = net::create_server(&event_loop, move |_| count.set(count.get() + 1));
+    server.listen(("10.0.0.1", 0), |_| {}).unwrap();
+    let address = server.address().unwrap();
+    let turn = || {
+        let before = accepted.get();
+        event_loop.turn(Some(Duration::ZERO)).unwrap();
+        accepted.get() - before
+    };
+    turn();
+    for _ in 0..6 {
+        net::connect(&event_loop, address.clone(), |_| {});
+    }
+    assert_eq!([turn(), turn(), turn()], [1, 1, 1]);
+    // After a long one they wait no more.
+    let long = sim.clone();
+    event_loop.set_immediate(move |_| long.advance(Duration::from_millis(1)));
+    assert_eq!([turn(), turn()], [1, 2]);
+}
+
+#[test]
 fn an_echo_that_was_told_to_end_rests_while_it_is_paused() {
     let sim = Sim::new(1);
     let event_loop = EventLoop::builder().sim(&sim).build().unwrap();

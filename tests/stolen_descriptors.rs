@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use common::{each_case, Peer, Script, Transport, World};
 use faults::{assert_rests, converse, echo_server, errors_of};
-use place::turn_until;
+use place::{long_turn, turn_until};
 use tidewheel::net::{Server, ServerOptions, WriteStatus};
 
 /// What takes the place of one of our descriptors. All are non-blocking, as is what they replace.
@@ -104,6 +104,7 @@ fn a_listener_that_is_replaced_while_others_wait_fails_once_and_does_not_spin() 
             let errors = errors_of(world, &server);
             let mut guest = guest(world, &server);
             let number = server.raw_fd().unwrap();
+            long_turn(world);
             // It is replaced when the first of two is accepted: the loop believes that more wait, and they are gone.
             server.once_connection(move |_| replace(number, &thief));
             let gone = [world.peer(&server), world.peer(&server)];

@@ -5,6 +5,7 @@ use std::io;
 
 use super::clock::deadline_tick;
 use super::ops::apply_tuning;
+use super::poller::Trigger;
 use super::ready::Step;
 use super::source::{Inherited, ServerSource, SocketSource, Source, Tuning};
 use super::{Event, NotAccepted, Reactor};
@@ -17,6 +18,9 @@ use crate::sys::{classify_accept, AcceptError, Stream};
 /// How long accepting rests when not even shedding is possible.
 const REST: Nanos = 100_000_000;
 
+/// After a turn as long as this, many may wait to be accepted, and one accept in vain is next to nothing.
+const LONG_TURN: Nanos = 100_000;
+
 /// So many connections lost in a row, and not one in between that was not, are the listener's fault.
 const MAX_LOST: u32 = 64;
 
@@ -25,11 +29,12 @@ impl Reactor {
         let Some(Source::Server(server)) = self.sources.get_mut(key) else {
             return Step::Done;
         };
-        if !server.readable || server.paused || server.retry.is_some() {
+        if !server.readable {
             return Step::Done;
         }
-        #[cfg(feature = "tls")]
-        if server.tls.as_ref().is_some_and(|tls| tls.is_full()) {
+        if server.rests() {
+            // Else those who wait would be told of again and again.
+            self.tell_by(key, Trigger::Edge);
             return Step::Done;
         }
         let Some(listener) = &server.listener else {
@@ -40,6 +45,10 @@ impl Reactor {
                 let inherited = server.inherited;
                 let full = server.connections >= server.max_connections;
                 server.lost = 0;
+                server.took = true;
+                // Should another one wait, the next poll says so: to ask for him in vain is the dearest of calls. But he
+                // does not wait for a long turn each time.
+                server.readable = server.trigger == Trigger::Edge || self.last_turn >= LONG_TURN;
                 if std::mem::take(&mut server.starved) {
                     // It may have been lost while there was none to be had.
                     self.reserve.refill();
@@ -60,18 +69,46 @@ impl Reactor {
             AcceptError::WouldBlock => {
                 server.readable = false;
                 server.lost = 0;
+                // Told once more in vain it would be for ever: of some listeners that are shut down the kernel says so.
+                let trigger = match std::mem::take(&mut server.took) {
+                    true => Trigger::Level,
+                    false => Trigger::Edge,
+                };
+                self.tell_by(key, trigger);
                 Step::Done
             }
             AcceptError::PerConnection => self.lose(key, &error),
             AcceptError::OutOfResources => self.shed(key, &error),
             AcceptError::Fatal => {
                 server.readable = false;
+                // What it is now it may be for ever.
+                let known = std::mem::replace(&mut server.starved, true);
+                self.tell_by(key, Trigger::Edge);
+                if known {
+                    return Step::Done;
+                }
                 not_accepted(NotAccepted::Failed {
                     server: key,
                     error: Error::accept(&error),
                 })
             }
         }
+    }
+
+    /// From now on the poll tells of the listener so.
+    fn tell_by(&mut self, key: Key, trigger: Trigger) {
+        let Reactor {
+            sources, poller, ..
+        } = self;
+        let Some(Source::Server(server)) = sources.get_mut(key) else {
+            return;
+        };
+        let Some(listener) = server.listener.as_ref().filter(|_| server.trigger != trigger) else {
+            return;
+        };
+        // It fails only if somebody has closed the descriptor, and then nothing is told any more.
+        let told = poller.register_listener(listener, key, Some(server.trigger), trigger);
+        server.trigger = told.unwrap_or(server.trigger);
     }
 
     fn accepted(

@@ -159,6 +159,8 @@ pub(crate) struct Reactor {
     now: Nanos,
     /// Whether `now` is of the turn under way; else the clock is read.
     in_turn: bool,
+    /// How long the last turn took.
+    last_turn: Nanos,
     /// The end of the last turn, if nothing but the next one has followed.
     left_at: Option<Nanos>,
     wheel: Wheel<Key>,
@@ -208,6 +210,7 @@ impl Reactor {
             now: clock.read(),
             clock,
             in_turn: false,
+            last_turn: 0,
             left_at: None,
             wheel: Wheel::new(),
             ready: ReadyList::default(),
@@ -280,10 +283,10 @@ impl Reactor {
     pub(crate) fn leave_turn(&mut self) {
         let began = self.now();
         let left_at = self.clock.read();
-        let took = left_at - began;
+        self.last_turn = left_at - began;
         self.in_turn = false;
         self.left_at = Some(left_at);
-        self.counters.longest_turn = self.counters.longest_turn.max(took);
+        self.counters.longest_turn = self.counters.longest_turn.max(self.last_turn);
         self.sources.recycle();
         #[cfg(debug_assertions)]
         if !std::thread::panicking() {
@@ -304,7 +307,8 @@ impl Reactor {
     /// Waits for readiness, at most until the next timer and for `max_wait`, and not at all when work is left.
     pub(crate) fn poll(&mut self, max_wait: Option<Duration>, idle: bool) -> io::Result<()> {
         let timeout = if idle {
-            min(max_wait, self.next_timeout())
+            // The shorter one; `None` is for ever.
+            [max_wait, self.next_timeout()].into_iter().flatten().min()
         } else {
             Some(Duration::ZERO)
         };
@@ -487,12 +491,5 @@ fn socket_of(sources: &mut Arena<Source>, key: Key) -> Option<&mut SocketSource>
     match sources.at_mut(key) {
         Some((own, Source::Socket(socket))) if own == key => Some(socket),
         _ => None,
-    }
-}
-
-fn min(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
     }
 }

@@ -9,6 +9,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::arena::Key;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use crate::sys::epoll_readable;
 use crate::sys::{Listener, Sockets, Stream};
 #[cfg(any(test, feature = "sim"))]
 use crate::sys::{MemEvent, Sim};
@@ -54,6 +56,15 @@ impl Registered {
             Registered::Write => Interest::WRITABLE,
         }
     }
+}
+
+/// When the poll tells of a listener.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Trigger {
+    /// Whenever somebody comes: who is told has to accept until nobody waits.
+    Edge,
+    /// For as long as somebody waits.
+    Level,
 }
 
 /// Why a source has its turn.
@@ -314,16 +325,24 @@ impl Poller {
         }
     }
 
-    /// The same for a new listener.
-    pub(crate) fn register_listener(&self, listener: &Listener, key: Key) -> io::Result<()> {
+    /// Changes when a listener is told of; `old`: `None` for a new one. Gives what it is now: not everywhere it can be
+    /// otherwise than by edges.
+    pub(crate) fn register_listener(
+        &self,
+        listener: &Listener,
+        key: Key,
+        old: Option<Trigger>,
+        new: Trigger,
+    ) -> io::Result<Trigger> {
         #[cfg(any(test, feature = "sim"))]
         if let (Poller::Sim { sim, .. }, Some(listener)) = (self, listener.as_simulated()) {
-            return sim.register_listener(listener, key.to_token());
+            sim.register_listener(listener, key.to_token(), new == Trigger::Level)?;
+            return Ok(new);
         }
-        match listener.raw_fd() {
-            Some(fd) => self.register_fd(fd, key, Registered::No, Registered::Read),
-            None => Err(io::ErrorKind::Unsupported.into()),
-        }
+        let (Poller::Mio { poll, .. }, Some(fd)) = (self, listener.raw_fd()) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        listen_fd(poll, fd, key, old, new)
     }
 
     pub(crate) fn deregister_listener(&self, listener: &Listener) {
@@ -374,6 +393,33 @@ impl Poller {
             let _ = poll.registry().deregister(&mut SourceFd(&fd));
         }
     }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn listen_fd(
+    poll: &Poll,
+    fd: RawFd,
+    key: Key,
+    old: Option<Trigger>,
+    new: Trigger,
+) -> io::Result<Trigger> {
+    let level = new == Trigger::Level;
+    epoll_readable(poll.as_raw_fd(), fd, key.to_token(), level, old.is_none())?;
+    Ok(new)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn listen_fd(
+    poll: &Poll,
+    fd: RawFd,
+    key: Key,
+    old: Option<Trigger>,
+    _: Trigger,
+) -> io::Result<Trigger> {
+    if old.is_none() {
+        register_fd(poll, fd, key, Registered::No, Registered::Read)?;
+    }
+    Ok(Trigger::Edge)
 }
 
 fn register_fd(

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::poller::Trigger;
 use super::source::{Inherited, ServerSource, Source, Tuning};
 use super::{Deferred, Reactor};
 use crate::address::Address;
@@ -28,7 +29,7 @@ impl Reactor {
             return Ok(());
         };
         inherit(&listener, server.inherited.tuning)?;
-        poller.register_listener(&listener, key)?;
+        server.trigger = poller.register_listener(&listener, key, None, Trigger::Level)?;
         server.shared = listener.is_shared();
         server.listener = Some(listener);
         server.readable = false;

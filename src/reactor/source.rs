@@ -13,7 +13,7 @@ use crate::timer::TimerKey;
 
 use super::addresses::Addresses;
 use super::dial::Dial;
-use super::poller::Registered;
+use super::poller::{Registered, Trigger};
 use super::watch::WatchSource;
 #[cfg(feature = "tls")]
 use super::{Layer, TlsServer};
@@ -235,13 +235,18 @@ pub(crate) struct ServerSource {
     /// The answer, until it is acted upon.
     pub(crate) resolved: Option<Result<Vec<SocketAddr>>>,
     pub(crate) readable: bool,
+    /// When the poll tells of the listener.
+    pub(crate) trigger: Trigger,
     /// Accepting rests because the user said so.
     pub(crate) paused: bool,
     /// With as many connections open, further ones are dropped.
     pub(crate) max_connections: usize,
     pub(crate) queued: bool,
     pub(crate) shared: bool,
-    /// An `accept` failed for want of resources, or too many in a row did, and none has succeeded since: reported once.
+    /// One has succeeded since the last that found nobody.
+    pub(crate) took: bool,
+    /// An `accept` failed for want of resources or for good, or too many in a row did, and none has succeeded since:
+    /// reported once.
     pub(crate) starved: bool,
     /// How many accepts in a row have lost their connection.
     pub(crate) lost: u32,
@@ -269,10 +274,12 @@ impl ServerSource {
             lookup: None,
             resolved: None,
             readable: false,
+            trigger: Trigger::Edge,
             paused: false,
             max_connections: usize::MAX,
             queued: false,
             shared: false,
+            took: false,
             starved: false,
             lost: 0,
             retry: None,
@@ -290,6 +297,15 @@ impl ServerSource {
     /// Whether it listens, or will once the name is looked up.
     pub(crate) fn is_told_to_listen(&self) -> bool {
         self.listener.is_some() || self.is_resolving()
+    }
+
+    /// Whether it accepts nobody for now, though somebody may wait.
+    pub(crate) fn rests(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.as_ref().is_some_and(|tls| tls.is_full()) {
+            return true;
+        }
+        self.paused || self.retry.is_some()
     }
 
     /// Whether it waits for the name to listen on.

@@ -5,7 +5,7 @@ use super::listener::{classify_accept, AcceptError, Listener};
 use super::{addr::RawAddress, sockopt};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The descriptor of the event loop, which owns it as long as it lives.
 pub(crate) fn borrow_fd<L: AsRawFd>(event_loop: &L) -> BorrowedFd<'_> {
@@ -114,6 +114,30 @@ pub(super) fn accept(listener: &OwnedFd) -> io::Result<(OwnedFd, RawAddress)> {
     })?;
     // SAFETY: the kernel has just made this descriptor, and nobody else knows it.
     Ok((own(unsafe { OwnedFd::from_raw_fd(fd) })?, peer))
+}
+
+/// Has an epoll tell of `fd` that it is readable: for as long as it is (`level`), or whenever it becomes so, which is all
+/// that mio knows. `is_new`: it is not told of yet.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn epoll_readable(
+    epoll: RawFd,
+    fd: RawFd,
+    token: u64,
+    level: bool,
+    is_new: bool,
+) -> io::Result<()> {
+    let mut events = libc::EPOLLIN as u32;
+    if !level {
+        events |= libc::EPOLLET as u32;
+    }
+    let mut event = libc::epoll_event { events, u64: token };
+    let change = if is_new {
+        libc::EPOLL_CTL_ADD
+    } else {
+        libc::EPOLL_CTL_MOD
+    };
+    // SAFETY: the event is valid during the call, and numbers that name nothing are an error.
+    retry(|| unsafe { libc::epoll_ctl(epoll, change, fd, &mut event) }).map(drop)
 }
 
 /// Makes a descriptor that came from elsewhere non-blocking and close-on-exec.

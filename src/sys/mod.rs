@@ -18,6 +18,8 @@ mod sockets;
 mod sockopt;
 mod stream;
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use fd::epoll_readable;
 pub(crate) use fd::{borrow_fd, Reserve};
 pub(crate) use listener::{classify_accept, AcceptError, Listener};
 #[cfg(any(test, feature = "sim"))]

@@ -180,6 +180,15 @@ pub fn turn_until(world: &World, mut so: impl FnMut() -> bool) {
     }
 }
 
+/// A long turn. In the next all who wait for a server are accepted: after a short one each has a turn of its own.
+pub fn long_turn(world: &World) {
+    world.event_loop.set_immediate(|_| {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(1) {}
+    });
+    world.event_loop.turn(Some(Duration::ZERO)).unwrap();
+}
+
 /// The same descriptor under a number of 1,000 or more, out of the way of a low limit.
 pub fn out_of_the_way(fd: OwnedFd) -> OwnedFd {
     // SAFETY: the descriptor that comes is new and owned by nobody else.

@@ -28,6 +28,8 @@ pub(super) struct Listening {
     pub(super) token: Option<u64>,
     /// An edge waits for the next poll.
     pub(super) pending: bool,
+    /// The next poll tells of it for as long as somebody waits.
+    pub(super) level: bool,
 }
 
 impl Listening {
@@ -58,11 +60,18 @@ impl Sim {
         Ok(Mem { sim, id })
     }
 
-    pub(crate) fn register_listener(&self, listener: &MemListener, token: u64) -> io::Result<()> {
+    /// `level`: it is told of for as long as somebody waits.
+    pub(crate) fn register_listener(
+        &self,
+        listener: &MemListener,
+        token: u64,
+        level: bool,
+    ) -> io::Result<()> {
         let network = &mut *self.0.borrow_mut();
         network.maybe_exhausted(libc::ENOSPC)?;
         let listening = &mut network.listening[listener.id];
         listening.token = Some(token);
+        listening.level = level;
         listening.pending = true;
         Ok(())
     }

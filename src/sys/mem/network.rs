@@ -392,9 +392,10 @@ impl Network {
 
     fn accept_event(&mut self, id: usize) -> Option<MemEvent> {
         let listening = &mut self.listening[id];
-        listening.pending = false;
+        let readable = listening.is_readable();
+        listening.pending = listening.level && readable;
         let token = listening.token?;
-        listening.is_readable().then_some(MemEvent {
+        readable.then_some(MemEvent {
             token,
             readable: true,
             writable: false,

@@ -31,7 +31,7 @@ fn a_connection_is_accepted_and_both_know_each_other() {
     let sim = Sim::new(1);
     let at = address([10, 0, 0, 1], 80);
     let listener = listening(&sim, &address([0, 0, 0, 0], 80));
-    sim.register_listener(&listener, 7).unwrap();
+    sim.register_listener(&listener, 7, false).unwrap();
     let client = sim.socket().unwrap();
     assert_eq!(client.connect(&at).unwrap(), Connect::Done);
     let events = poll(&sim);
