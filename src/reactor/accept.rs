@@ -1,5 +1,8 @@
-//! Accepting: one connection a step; out of descriptors it sheds, or rests and tries again by timer, because an
-//! edge-triggered poll never mentions those again who already wait.
+//! Accepting: one connection a turn, for as long as the poll says that somebody waits; after a long turn all who wait.
+//!
+//! To ask for one who is not there is dear: the kernel makes a socket and a file first. While accepting rests, or seems to
+//! be in vain, the poll tells by edges, or it would tell for ever; then it goes on until nobody waits. Out of descriptors it
+//! sheds, or rests and tries again by timer.
 
 use std::io;
 
@@ -103,7 +106,11 @@ impl Reactor {
         let Some(Source::Server(server)) = sources.get_mut(key) else {
             return;
         };
-        let Some(listener) = server.listener.as_ref().filter(|_| server.trigger != trigger) else {
+        let Some(listener) = server
+            .listener
+            .as_ref()
+            .filter(|_| server.trigger != trigger)
+        else {
             return;
         };
         // It fails only if somebody has closed the descriptor, and then nothing is told any more.
