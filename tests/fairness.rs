@@ -10,7 +10,6 @@ mod place;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use common::{counter, each_case, each_case_on, EventLoop, Peer, Script, World};
 use flow::pattern;
