@@ -1,4 +1,4 @@
-//! Accepting: one connection a turn, for as long as the poll says that somebody waits; after a long turn all who wait.
+//! Accepting over TCP: one connection a turn, as long as the poll says that somebody waits; after a long turn all who wait.
 //!
 //! To ask for one who is not there is dear: the kernel makes a socket and a file first. While accepting rests, or seems to
 //! be in vain, the poll tells by edges, or it would tell for ever; then it goes on until nobody waits. Out of descriptors it

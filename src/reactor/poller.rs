@@ -326,7 +326,7 @@ impl Poller {
     }
 
     /// Changes when a listener is told of; `old`: `None` for a new one. Gives what it is now: not everywhere it can be
-    /// otherwise than by edges.
+    /// otherwise than by edges, and a UNIX listener never is, for its clients connect in no time, so that many wait at once.
     pub(crate) fn register_listener(
         &self,
         listener: &Listener,
@@ -342,6 +342,14 @@ impl Poller {
         let (Poller::Mio { poll, .. }, Some(fd)) = (self, listener.raw_fd()) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
+        let new = if listener.is_unix() {
+            Trigger::Edge
+        } else {
+            new
+        };
+        if old == Some(new) {
+            return Ok(new);
+        }
         listen_fd(poll, fd, key, old, new)
     }
 

@@ -188,6 +188,10 @@ impl Listener {
         self.shared
     }
 
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.socket, Socket::Unix(_))
+    }
+
     /// The descriptor's number; none in a simulation.
     pub(crate) fn raw_fd(&self) -> Option<RawFd> {
         self.borrow_fd().map(|fd| fd.as_raw_fd())
