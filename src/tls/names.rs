@@ -27,6 +27,11 @@ impl Contexts {
         self.named.push((pattern, side));
     }
 
+    /// There is no other than the default.
+    pub(crate) fn is_only_default(&self) -> bool {
+        self.named.is_empty()
+    }
+
     pub(crate) fn choose(&self, name: Option<&str>) -> &ServerSide {
         let fits = |name: &str| {
             let mut newest = self.named.iter().rev();

@@ -4,7 +4,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use super::*;
 use rustls::server::ResolvesServerCert;
-use rustls::{ConnectionCommon, IoState, SideData};
+use rustls::{ConnectionCommon, IoState, ServerConfig, SideData};
 
 impl Session {
     /// The transport is connected: a client speaks first.
@@ -64,14 +64,10 @@ impl Session {
         if let Some(own) = own {
             Arc::make_mut(&mut config).cert_resolver = own;
         }
-        if let Some(collector) = &self.collector {
-            Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
-        }
         self.verifier = side.verifier;
-        match accepted.into_connection(config) {
-            Ok(mut connection) => {
-                connection.set_buffer_limit(None);
-                self.state = State::Server(Box::new(connection));
+        match accepted.into_connection(self.with_key_log(config)) {
+            Ok(connection) => {
+                self.serve(connection);
                 self.process();
             }
             Err((error, alert)) => {
@@ -79,6 +75,36 @@ impl Session {
                 self.fail_with(&error);
             }
         }
+    }
+
+    /// The client speaks. Where its first message makes no difference rustls has all of it, and else its first message first.
+    fn hear(&mut self) {
+        let Some(plan) = self.plan.clone() else {
+            return;
+        };
+        let asks = plan.own_choice || plan.sessions.are_kept() || self.common.ocsp;
+        if asks || !plan.contexts.is_only_default() {
+            self.state = State::Accepting(Box::default());
+            return;
+        }
+        let side = &plan.contexts.default;
+        self.verifier.clone_from(&side.verifier);
+        match ServerConnection::new(self.with_key_log(Arc::clone(&side.config))) {
+            Ok(connection) => self.serve(connection),
+            Err(error) => self.fail_with(&error),
+        }
+    }
+
+    fn with_key_log(&self, mut config: Arc<ServerConfig>) -> Arc<ServerConfig> {
+        if let Some(collector) = &self.collector {
+            Arc::make_mut(&mut config).key_log = Arc::clone(collector) as _;
+        }
+        config
+    }
+
+    fn serve(&mut self, mut connection: ServerConnection) {
+        connection.set_buffer_limit(None);
+        self.state = State::Server(Box::new(connection));
     }
 
     /// Reads as much of `wire` as can be used now; says what cleartext that gave, and how much was used.
@@ -116,6 +142,9 @@ impl Session {
     /// False: no more can be read now.
     fn read_records(&mut self, rest: &mut &[u8]) -> bool {
         let before = *rest;
+        if let State::Silent = self.state {
+            self.hear();
+        }
         let read = match &mut self.state {
             State::Accepting(acceptor) => acceptor.read_tls(rest),
             State::Client(connection) => connection.read_tls(rest),
@@ -178,7 +207,9 @@ impl Session {
     }
 
     fn processed(&mut self, state: &IoState) {
-        self.began = true;
+        // A server that has not the whole of the first message has understood nothing.
+        let version = self.common_ref().and_then(CommonState::protocol_version);
+        self.began |= self.is_client() || version.is_some();
         self.plain = state.plaintext_bytes_to_read();
         self.peer_closed |= state.peer_has_closed();
         self.collect_sessions();

@@ -107,7 +107,9 @@ pub(crate) struct Written {
 enum State {
     /// Not begun: the transport is not connected yet.
     Idle(Box<ClientPlan>),
-    /// Waits for the client's first message.
+    /// A server's: nothing has come yet.
+    Silent,
+    /// Waits for the client's first message, on which it depends how to go on.
     Accepting(Box<Acceptor>),
     /// Has it, and waits for a context.
     Hello(Box<Accepted>),
@@ -185,7 +187,7 @@ impl Session {
     }
 
     pub(crate) fn server(plan: &Rc<ServerPlan>) -> Session {
-        let mut session = Session::with(State::Accepting(Box::default()), plan.common);
+        let mut session = Session::with(State::Silent, plan.common);
         session.plan = Some(Rc::clone(plan));
         session
     }
@@ -434,7 +436,10 @@ impl Session {
 
     /// The name that the client asks for.
     pub(crate) fn server_name(&self) -> Option<&str> {
-        self.server_name.as_deref()
+        match &self.state {
+            State::Server(connection) => connection.server_name(),
+            _ => self.server_name.as_deref(),
+        }
     }
 
     /// What the program thinks of the peer's certificate.

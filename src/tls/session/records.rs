@@ -33,7 +33,10 @@ impl Records {
         data: &[u8],
     ) -> usize {
         let mut taken = 0;
-        let mut waiting = waiting(connection);
+        let mut waiting = match connection.wants_write() {
+            true => waiting(connection),
+            false => 0,
+        };
         while taken < data.len() && waiting < LIMIT {
             let end = data.len().min(taken + RECORD);
             let Ok(bytes) = connection.writer().write(&data[taken..end]) else {

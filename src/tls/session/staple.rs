@@ -27,9 +27,9 @@ impl Session {
     /// Asks the program for an OCSP response, if it and the client wish that; else goes on.
     pub(super) fn accept(&mut self, accepted: Accepted, side: ServerSide) {
         let schemes = accepted.client_hello();
-        let pair = side.keys.for_client(schemes.signature_schemes());
-        match pair {
-            Some(pair) if self.wants_status => {
+        let wished = self.wants_status.then(|| schemes.signature_schemes());
+        match wished.and_then(|schemes| side.keys.for_client(schemes)) {
+            Some(pair) => {
                 let stapling = Stapling {
                     accepted,
                     side,
@@ -37,7 +37,7 @@ impl Session {
                 };
                 self.state = State::Staple(Box::new(stapling));
             }
-            _ => self.accept_with(accepted, side, None),
+            None => self.accept_with(accepted, side, None),
         }
     }
 
