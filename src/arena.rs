@@ -110,8 +110,8 @@ impl<T> Arena<T> {
         }
         let generation = self.generations[slot.key()];
         let key = Key::new(index, generation);
-        // In two steps: a value may be large, and so it is moved but once.
-        slot.insert(Slot { key, value: None }).value = Some(value);
+        let value = Some(value);
+        slot.insert(Slot { key, value });
         self.live += 1;
         key
     }

@@ -21,6 +21,7 @@ impl Socket {
 
     /// A line of the secrets of the connection, in the format that Wireshark reads: Node's `keylog`. Only for those
     /// who listen before the handshake begins.
+    /// On a server's side it has to be there before the client's first byte is read; in `connection` it is in time.
     pub fn on_keylog(&self, call: impl FnMut(&Socket, &str) + 'static) -> &Self {
         self.inner()
             .reactor
