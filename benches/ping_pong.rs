@@ -4,13 +4,18 @@ mod common;
 
 use common::bench::{Bench, Stand, Unit};
 use common::client::{Group, Kind, Load};
-use common::peers::{self, Job, Running};
+use common::peers::{self, Job, Peer, Running};
 use common::sys::Transport;
 
 fn main() {
     let mut bench = Bench::new("ping_pong");
     for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Unix, "unix")] {
-        let servers = peers::ALL.map(|peer| peer.start(Job::Echo, transport));
+        let mut peers = peers::ALL.to_vec();
+        if transport == Transport::Unix {
+            peers.push(Peer::EpollMessage);
+        }
+        let start = |peer: Peer| peer.start(Job::Echo, transport);
+        let servers: Vec<Running> = peers.into_iter().map(start).collect();
         for count in [1, 50, 1000] {
             for (size, written) in [(64, "64 B"), (4096, "4 KiB")] {
                 let group = Group {

@@ -10,6 +10,8 @@ use super::{machine, on_tidewheel, on_tokio, raw_epoll, raw_mio};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     Epoll,
+    /// The same with `recvmsg`: who reads only once needs it on UNIX sockets, where passed descriptors end a read early.
+    EpollMessage,
     Mio,
     Tokio,
     Tidewheel(Form),
@@ -47,6 +49,15 @@ pub const READ: usize = 64 * 1024;
 /// Reads of full buffers in a row before others get their turn, where a peer has such a limit.
 pub const READS_A_TURN: usize = 4;
 
+/// With what raw epoll reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receive {
+    /// `recv`.
+    Bytes,
+    /// `recvmsg`.
+    Message,
+}
+
 /// Raw epoll comes first, because the others are compared with it.
 pub const ALL: [Peer; 5] = [
     Peer::Epoll,
@@ -75,6 +86,7 @@ impl Peer {
     pub fn name(self) -> &'static str {
         match self {
             Peer::Epoll => "raw epoll",
+            Peer::EpollMessage => "raw epoll (recvmsg)",
             Peer::Mio => "raw mio",
             Peer::Tokio => "tokio",
             Peer::Tidewheel(Form::Pipe) => "tidewheel (pipe)",
@@ -102,7 +114,8 @@ impl Peer {
     /// Serves in the calling thread and does not return; `ready` is told where.
     pub fn serve(self, job: Job, transport: Transport, ready: impl FnOnce(Place) + 'static) {
         match self {
-            Peer::Epoll => raw_epoll::serve(job, transport, ready),
+            Peer::Epoll => raw_epoll::serve(job, transport, Receive::Bytes, ready),
+            Peer::EpollMessage => raw_epoll::serve(job, transport, Receive::Message, ready),
             Peer::Mio => raw_mio::serve(job, transport, ready),
             Peer::Tokio => on_tokio::serve(job, transport, ready),
             Peer::Tidewheel(form) => on_tidewheel::serve(form, job, transport, ready),

@@ -6,13 +6,14 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use libc::{EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
 
-use super::peers::{work, Job, READ, READS_A_TURN, REPLY};
+use super::peers::{work, Job, Receive, READ, READS_A_TURN, REPLY};
 use super::sys::{self, Epoll, Moved, Place, Transport};
 
-pub fn serve(job: Job, transport: Transport, ready: impl FnOnce(Place)) {
+pub fn serve(job: Job, transport: Transport, receive: Receive, ready: impl FnOnce(Place)) {
     let (listener, place) = sys::listen(transport);
     let mut server = Server {
         job,
+        receive,
         epoll: Epoll::new(),
         listener: listener.as_raw_fd(),
         connections: Vec::new(),
@@ -29,6 +30,7 @@ pub fn serve(job: Job, transport: Transport, ready: impl FnOnce(Place)) {
 
 struct Server {
     job: Job,
+    receive: Receive,
     epoll: Epoll,
     listener: RawFd,
     /// By the number of the descriptor.
@@ -146,7 +148,11 @@ impl Server {
         if connection.fd.is_none() || !self.connection(to).queue.is_empty() {
             return false;
         }
-        let n = match sys::recv(fd, &mut self.buffer) {
+        let (moved, stopped_early) = match self.receive {
+            Receive::Bytes => (sys::recv(fd, &mut self.buffer), false),
+            Receive::Message => sys::recv_message(fd, &mut self.buffer),
+        };
+        let n = match moved {
             Moved::Bytes(n) if n > 0 => n,
             Moved::WouldBlock => return false,
             _ => {
@@ -160,7 +166,7 @@ impl Server {
         // A short read has emptied the socket.
         is_open
             && self.connection(to).queue.is_empty()
-            && (n == READ || self.connection(fd).hung_up)
+            && (n == READ || stopped_early || self.connection(fd).hung_up)
     }
 
     /// Whether the connection lives on.

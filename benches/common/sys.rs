@@ -113,6 +113,21 @@ pub fn recv(fd: RawFd, buffer: &mut [u8]) -> Moved {
     moved(unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), 0) })
 }
 
+/// What `recv` does, and whether the read stopped behind a message that carried descriptors, so that more may be waiting.
+pub fn recv_message(fd: RawFd, buffer: &mut [u8]) -> (Moved, bool) {
+    let mut slice = libc::iovec {
+        iov_base: buffer.as_mut_ptr().cast(),
+        iov_len: buffer.len(),
+    };
+    // SAFETY: zero is valid for integers and pointers.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &mut slice;
+    message.msg_iovlen = 1;
+    // SAFETY: the message names one slice, of the buffer, which is ours for the length of the call.
+    let moved = moved(unsafe { libc::recvmsg(fd, &mut message, 0) });
+    (moved, message.msg_flags & libc::MSG_CTRUNC != 0)
+}
+
 pub fn send(fd: RawFd, data: &[u8]) -> Moved {
     // SAFETY: the data is only read, and lives as long as the call.
     moved(unsafe { libc::send(fd, data.as_ptr().cast(), data.len(), libc::MSG_NOSIGNAL) })

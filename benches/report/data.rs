@@ -1,9 +1,10 @@
 //! What was measured, read from its files.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Names of our own servers, in the rows of the benches and of the bench of whole servers.
 pub const OURS: [&str; 2] = ["tidewheel (pipe)", "tidewheel (on_data)"];
@@ -54,19 +55,21 @@ impl Data {
             counts: json(&Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/instructions.json")),
             ..Data::default()
         };
+        let mut syscalls = Vec::new();
         let files = fs::read_dir(directory).into_iter().flatten().flatten();
         for file in files.map(|entry| json(&entry.path())) {
             if file["bench"].is_string() {
                 data.benches.extend(Bench::of(&file));
             } else {
-                data.take_servers(file);
+                data.take_servers(file, &mut syscalls);
             }
         }
+        data.syscalls = medians(&syscalls);
         data.benches.sort_by(|a, b| a.name.cmp(&b.name));
         data
     }
 
-    fn take_servers(&mut self, file: Value) {
+    fn take_servers(&mut self, file: Value, syscalls: &mut Vec<Value>) {
         let is_unix = file["info"]["unix"] == true;
         if file["summary"].is_object() {
             *(if is_unix {
@@ -77,7 +80,7 @@ impl Data {
         } else if let Some(servers) = file["per_message"].as_object() {
             // System calls are told by name, instructions in one number.
             if servers.values().any(Value::is_object) {
-                self.syscalls = file;
+                syscalls.push(file);
             } else {
                 self.instructions = file;
             }
@@ -142,6 +145,44 @@ impl Spread {
             max: max?,
         })
     }
+}
+
+/// Of several counts of the system calls one, each figure the median of those of it; a call that a count does not name was
+/// not made.
+fn medians(files: &[Value]) -> Value {
+    if files.is_empty() {
+        return Value::Null;
+    }
+    let mut servers: BTreeMap<&str, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
+    for (server, calls) in files.iter().flat_map(|file| pairs(&file["per_message"])) {
+        for (name, count) in pairs(calls) {
+            let counts = servers.entry(server).or_default().entry(name).or_default();
+            counts.extend(count.as_f64());
+        }
+    }
+    let median = |(name, mut counts): (&str, Vec<f64>)| {
+        counts.resize(files.len(), 0.0);
+        counts.sort_by(f64::total_cmp);
+        (name.to_owned(), Value::from(counts[counts.len() / 2]))
+    };
+    let server = |(server, calls): (&str, BTreeMap<&str, Vec<f64>>)| {
+        let calls: Map<String, Value> = calls.into_iter().map(median).collect();
+        (server.to_owned(), Value::from(calls))
+    };
+    let per_message: Map<String, Value> = servers.into_iter().map(server).collect();
+    let merged = [
+        ("per_message", Value::from(per_message)),
+        ("samples", Value::from(files.len())),
+    ];
+    merged
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+fn pairs(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let pairs = object.as_object().into_iter().flatten();
+    pairs.map(|(name, value)| (name.as_str(), value))
 }
 
 /// Null where there is no such file.

@@ -283,7 +283,11 @@ fn ratio(
     if !measured.is_empty() {
         // What the way to the kernel costs that we share with it, and how far a run is from another.
         let mio = summary["raw_mio"][key].as_f64();
-        let note = mio.map_or(String::new(), |ratio| format!("raw mio: {ratio:.2}"));
+        let mio = mio.map(|ratio| format!("raw mio: {ratio:.2}"));
+        let message = data.row(bench, case, "raw epoll (recvmsg)", metric);
+        let message = message.and_then(|row| row.ratio).map(|it| it.median);
+        let message = message.map(|ratio| format!("raw epoll by recvmsg: {ratio:.2}"));
+        let note = mio.or(message).unwrap_or_default();
         return Target {
             what,
             aim,
@@ -365,6 +369,8 @@ fn system_calls(data: &Data) -> Target {
     // How many events one wait brings depends on the machine, for all of them.
     let raw = servers["raw_epoll"]["all"].as_f64();
     let raw = raw.map_or(String::new(), |calls| format!("; raw epoll: {calls:.2}"));
+    let mio = servers["raw_mio"]["all"].as_f64();
+    let mio = mio.map_or(String::new(), |calls| format!(", raw mio: {calls:.2}"));
     Target {
         what: "system calls per message, 50 connections",
         aim: Aim::AtMost(2.04, 2.10),
@@ -372,7 +378,7 @@ fn system_calls(data: &Data) -> Target {
             .iter()
             .map(|calls| (calls * 100.0).round() / 100.0)
             .collect(),
-        note: note.to_owned() + &raw,
+        note: note.to_owned() + &raw + &mio,
         from: SERVERS,
     }
 }
