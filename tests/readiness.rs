@@ -26,6 +26,16 @@ fn interrupted(
     interrupt: impl Fn(&mut Peer, &[u8]) + 'static,
     then: impl Fn(&Socket) + 'static,
 ) {
+    interrupted_by(world, interrupt, move |socket, _| then(socket));
+    world.assert_trace("S", "data(2000) finish end close(false)");
+}
+
+/// The same without a look at what else happens; `then` has the peer, and may drop it.
+fn interrupted_by(
+    world: &World,
+    interrupt: impl Fn(&mut Peer, &[u8]) + 'static,
+    then: impl Fn(&Socket, &RefCell<Option<Peer>>) + 'static,
+) {
     let sink = Sink::default();
     let got = sink.clone();
     let peer: Rc<RefCell<Option<Peer>>> = Rc::default();
@@ -43,22 +53,23 @@ fn interrupted(
             })
         },
         move |socket| {
-            let mut peer = sender.borrow_mut();
-            let peer = peer.as_mut().unwrap();
-            let bytes = pattern(2 * HALF);
-            peer.send(&bytes[..HALF - 1]);
-            interrupt(peer, &bytes[HALF - 1..HALF]);
-            peer.send(&bytes[HALF..]);
+            {
+                let mut peer = sender.borrow_mut();
+                let peer = peer.as_mut().unwrap();
+                let bytes = pattern(2 * HALF);
+                peer.send(&bytes[..HALF - 1]);
+                interrupt(peer, &bytes[HALF - 1..HALF]);
+                peer.send(&bytes[HALF..]);
+            }
             wait_unread(socket, HALF);
             let (socket, gone) = (socket.clone(), Rc::clone(&sender));
             socket.on_finish(move |_| drop(gone.take()));
-            then(&socket);
+            then(&socket, &sender);
         },
     );
     *peer.borrow_mut() = Some(world.peer(&server));
     world.run();
     assert!(got.take() == pattern(2 * HALF));
-    world.assert_trace("S", "data(2000) finish end close(false)");
 }
 
 fn end_urgently(peer: &mut Peer, last: &[u8]) {
@@ -91,6 +102,22 @@ fn a_passed_descriptor_in_mid_stream_does_not_hide_what_follows_it() {
         let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
         interrupted(world, |peer, last| send_with_descriptor(peer, last), |_| {});
         assert!(std::fs::read_dir("/proc/self/fd").unwrap().count() <= open);
+    });
+}
+
+// One who knows of the end reads on to it, and does not ask what stopped a read.
+#[test]
+fn a_passed_descriptor_does_not_hide_what_follows_it_from_one_who_knows_of_the_end() {
+    each_form_unix(|world| {
+        let interrupt = |peer: &mut Peer, last: &[u8]| send_with_descriptor(peer, last);
+        interrupted_by(world, interrupt, |socket, peer| {
+            drop(peer.take());
+            socket.pause();
+            let socket = socket.clone();
+            after_turns(&socket.event_loop().handle(), 10, move |_| {
+                socket.resume();
+            });
+        });
     });
 }
 

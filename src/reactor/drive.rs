@@ -91,7 +91,11 @@ impl SocketSource {
         let Some(stream) = &self.stream else {
             return Work::Nothing;
         };
-        let result = stream.read(buffer);
+        let result = if self.ready.hung_up {
+            stream.read_on(buffer)
+        } else {
+            stream.read(buffer)
+        };
         self.received(result, buffer.len(), now)
     }
 

@@ -162,6 +162,17 @@ impl Stream {
         }
     }
 
+    /// Reads for one who goes on to the end of the stream whatever this brings: whether passed descriptors ended
+    /// the read early is not asked, and not said.
+    #[inline(always)]
+    pub(crate) fn read_on(&self, buffer: &mut [u8]) -> io::Result<Read> {
+        if let Stream::Unix(fd) = self {
+            let len = receive(fd, buffer, libc::MSG_DONTWAIT)?;
+            return Ok(Read::new(len, false));
+        }
+        self.read(buffer)
+    }
+
     /// Looks for one byte and leaves it there; 0 is the end of the stream. An errno it returns is
     /// spent, as by a read.
     pub(crate) fn peek(&self) -> io::Result<usize> {
